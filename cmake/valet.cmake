@@ -1,0 +1,59 @@
+# Compiler settings and the two functions that every folder uses.
+
+set(CMAKE_C_STANDARD 17)
+set(CMAKE_C_EXTENSIONS ON)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g")
+
+# -ffp-contract=off: a result's bits must not depend on where the compiler finds
+# a multiply next to an add; fused operations are written as intrinsics.
+add_compile_options(
+  -ffp-contract=off -fno-math-errno -fvisibility=hidden -fno-common
+  -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+  -Wold-style-definition -Wvla -Wundef -Wpointer-arith -Wcast-qual -Wwrite-strings
+  -Wformat=2 -Wconversion -Wno-sign-conversion -Wswitch-enum)
+add_compile_definitions(_GNU_SOURCE)
+
+if(VALET_WERROR)
+  add_compile_options(-Werror)
+endif()
+if(VALET_CHECKS)
+  add_compile_definitions(VALET_CHECKS=1)
+else()
+  add_compile_definitions(VALET_CHECKS=0)
+endif()
+if(VALET_SANITIZE)
+  add_compile_options(-fsanitize=${VALET_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${VALET_SANITIZE})
+endif()
+if(VALET_COVERAGE)
+  add_compile_options(--coverage)
+  add_link_options(--coverage)
+endif()
+
+# valet_folder(NAME SOURCES a.c ... LINK x ...)
+# One static library for each folder of src/, found by the others as "src/NAME".
+function(valet_folder name)
+  cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
+  add_library(valet_${name} STATIC ${arg_SOURCES})
+  target_include_directories(valet_${name} PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+  target_link_libraries(valet_${name} PUBLIC ${arg_LINK})
+endfunction()
+
+# valet_test(TIER FOLDER NAME LINK x ...): tests/FOLDER/NAME_test.c, a Check program
+# run by ctest as TIER.FOLDER.NAME and found by the label TIER.
+function(valet_test tier folder name)
+  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LINK;ARGS" ${ARGN})
+  set(target ${tier}_${folder}_${name})
+  add_executable(${target} ${name}_test.c ${arg_SOURCES})
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_link_libraries(${target} PRIVATE valet_${folder} ${arg_LINK} PkgConfig::CHECK)
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  add_test(NAME ${tier}.${folder}.${name} COMMAND ${target} ${arg_ARGS}
+           WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(${tier}.${folder}.${name} PROPERTIES
+    LABELS ${tier} SKIP_RETURN_CODE 77 TIMEOUT ${arg_TIMEOUT})
+endfunction()

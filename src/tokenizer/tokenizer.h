@@ -1,0 +1,125 @@
+#ifndef TOKENIZER_TOKENIZER_H
+#define TOKENIZER_TOKENIZER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+/*
+ * Text to token ids and back, for byte-level BPE vocabularies.
+ * A tokenizer is immutable once made: any thread, at the same time.
+ */
+
+enum tokenizer_kind {
+    TOKENIZER_BPE /* tokenizer.ggml.model "gpt2" */
+};
+
+/* The numbers of tokenizer.ggml.token_type in GGUF files. */
+enum tokenizer_type {
+    TOKENIZER_NORMAL = 1,
+    TOKENIZER_UNKNOWN = 2,
+    TOKENIZER_CONTROL = 3,      /* special: invisible, only from trusted text */
+    TOKENIZER_USER_DEFINED = 4, /* added: visible, matched as a whole in any text */
+    TOKENIZER_UNUSED = 5,
+    TOKENIZER_BYTE = 6
+};
+
+struct tokenizer_text {
+    const char *data; /* not terminated */
+    size_t len;
+};
+
+/* What a model file says. Borrowed for the call. */
+struct tokenizer_source {
+    enum tokenizer_kind kind;
+    struct tokenizer_text pre;            /* name of the pre-tokenizer family, "smollm" */
+    const struct tokenizer_text *tokens;  /* [token_count], in the byte-level alphabet */
+    const int32_t *types;                 /* [token_count] enum tokenizer_type, NULL: all normal */
+    int32_t token_count;
+    const struct tokenizer_text *merges;  /* [merge_count], "left right", best first */
+    int32_t merge_count;
+    int32_t bos_id; /* -1: none */
+    int32_t eos_id;
+    bool add_bos;
+};
+
+struct tokenizer;
+
+/*
+ * E_UNSUPPORTED: unknown pre-tokenizer family. E_CORRUPT: a merge that names no token, an
+ * id out of range, two tokens with one text. E_NOMEM. Gives: tokenizer_destroy.
+ */
+enum base_err tokenizer_create(const struct tokenizer_source *source, struct tokenizer **out,
+                               struct base_err_info *info);
+void tokenizer_destroy(struct tokenizer *t);
+
+int32_t tokenizer_count(const struct tokenizer *t); /* ids are 0..count-1 */
+int32_t tokenizer_bos(const struct tokenizer *t);   /* -1: none */
+int32_t tokenizer_eos(const struct tokenizer *t);
+bool tokenizer_adds_bos(const struct tokenizer *t);
+
+/* The id of the token with exactly this text as it stands in the file, or -1. */
+int32_t tokenizer_find(const struct tokenizer *t, const char *text, size_t len);
+
+enum tokenizer_type tokenizer_type(const struct tokenizer *t, int32_t id);
+
+/*
+ * The raw bytes a token stands for (byte-level alphabet undone; not always whole UTF-8).
+ * Borrowed from the tokenizer. ASSERTs 0 <= id < count.
+ */
+struct tokenizer_text tokenizer_bytes(const struct tokenizer *t, int32_t id);
+
+/* A part of a text. Control tokens are recognised in trusted parts only. */
+struct tokenizer_span {
+    const char *data;
+    size_t len;
+    bool trusted; /* written by the template, not by a user */
+};
+
+/* Token ids; grows up to a maximum. */
+struct tokenizer_ids {
+    int32_t *ids;
+    size_t count;
+    size_t cap;
+    size_t count_max; /* beyond: E_TOO_BIG */
+};
+
+void tokenizer_ids_init(struct tokenizer_ids *ids, size_t count_max);
+void tokenizer_ids_fini(struct tokenizer_ids *ids);
+
+/*
+ * Appends the ids of the spans, read as one text: control tokens only where their whole
+ * text lies in one trusted span, everything else is split and merged across span borders.
+ * Ill-formed UTF-8 counts as U+FFFD (one for each maximal subpart). No BOS is added.
+ * E_TOO_BIG: more ids than count_max. E_NOMEM. On an error `ids` is as it was.
+ * Cost: O(bytes * log(longest piece)).
+ */
+enum base_err tokenizer_encode(const struct tokenizer *t, const struct tokenizer_span *spans,
+                               size_t span_count, struct tokenizer_ids *ids);
+
+/*
+ * Ids back to text as they come. Whole UTF-8 characters only: what could still become one
+ * is held back. Control tokens give no text unless `show_control`.
+ */
+struct tokenizer_decoder {
+    const struct tokenizer *tokenizer;
+    bool show_control;
+    uint8_t held_len;
+    char held[4];
+};
+
+void tokenizer_decoder_init(struct tokenizer_decoder *d, const struct tokenizer *t,
+                            bool show_control);
+
+/* The longest text one token can release, held bytes included; sizes `out` below. */
+size_t tokenizer_piece_bytes_max(const struct tokenizer *t);
+
+/* Text released by the next token; returns its length. Ill-formed bytes become U+FFFD. */
+size_t tokenizer_decode(struct tokenizer_decoder *d, int32_t id, char *out);
+
+/* What is still held, as U+FFFD, at the end of a text; returns its length (at most 12). */
+size_t tokenizer_decode_end(struct tokenizer_decoder *d, char *out);
+
+#endif
