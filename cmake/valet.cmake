@@ -37,7 +37,7 @@ endif()
 function(valet_folder name)
   cmake_parse_arguments(arg "" "" "SOURCES;LINK" ${ARGN})
   add_library(valet_${name} STATIC ${arg_SOURCES})
-  target_include_directories(valet_${name} PUBLIC ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
+  target_include_directories(valet_${name} PUBLIC ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/../src ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/../include)
   target_link_libraries(valet_${name} PUBLIC ${arg_LINK})
 endfunction()
 

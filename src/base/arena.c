@@ -33,16 +33,16 @@ void arena_fini(struct arena *arena)
 
 static struct arena_chunk *chunk_add(struct arena *arena, size_t need)
 {
-    size_t size = need > CHUNK_BYTES - sizeof(struct arena_chunk)
-                      ? need
-                      : CHUNK_BYTES - sizeof(struct arena_chunk);
-    size_t total = sizeof(struct arena_chunk) + size;
-    if (total > arena->bytes_max - arena->bytes)
+    size_t room = arena->bytes_max - arena->bytes;
+    if (room < sizeof(struct arena_chunk) || need > room - sizeof(struct arena_chunk))
         return NULL;
+    size_t total = room < CHUNK_BYTES ? room : CHUNK_BYTES;
+    if (need > total - sizeof(struct arena_chunk))
+        total = sizeof(struct arena_chunk) + need;
     struct arena_chunk *c = mem_alloc(arena->tag, total);
     if (!c)
         return NULL;
-    c->size = size;
+    c->size = total - sizeof(struct arena_chunk);
     c->used = 0;
     c->next = arena->chunks;
     arena->chunks = c;

@@ -26,7 +26,7 @@ void buf_clear(struct base_buf *b)
 
 enum base_err buf_reserve(struct base_buf *b, size_t more)
 {
-    if (more > b->len_max - b->len)
+    if (more > b->len_max - b->len || more >= SIZE_MAX - b->len)
         return E_TOO_BIG;
     size_t need = b->len + more + 1;
     if (need <= b->cap)
@@ -34,6 +34,8 @@ enum base_err buf_reserve(struct base_buf *b, size_t more)
     size_t cap = b->cap ? b->cap : 64;
     while (cap < need)
         cap = cap > SIZE_MAX / 2 ? need : cap * 2;
+    if (cap > b->len_max)
+        cap = b->len_max + 1;
     char *data = mem_realloc(b->tag, b->data, cap);
     if (!data)
         return E_NOMEM;

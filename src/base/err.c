@@ -16,8 +16,10 @@ const char *base_strerror(enum base_err code)
     return "unknown error";
 }
 
-static void fill(struct base_err_info *info, enum base_err code, int sys_errno, int64_t byte,
-                 const char *format, va_list args)
+__attribute__((format(printf, 5, 0))) static void fill(struct base_err_info *info,
+                                                       enum base_err code, int sys_errno,
+                                                       int64_t byte, const char *format,
+                                                       va_list args)
 {
     info->code = code;
     info->sys_errno = sys_errno;

@@ -40,7 +40,7 @@ struct gguf_str {
 struct gguf_kv {
     struct gguf_str key;
     enum gguf_kind kind;
-    enum gguf_kind element_kind; /* of an array; never GGUF_ARRAY */
+    enum gguf_kind element_kind; /* of an array, never GGUF_ARRAY; else the same as kind */
     uint64_t count;              /* elements of an array, else 1 */
     const uint8_t *value;        /* in the mapping, unaligned: first byte behind kind and count */
     int64_t byte;                /* position in the file, for messages */
@@ -51,7 +51,7 @@ struct gguf_tensor {
     uint32_t type;      /* the file's number (tensor/types.h names the known ones) */
     uint32_t dim_count; /* 1..4 */
     int64_t dims[4];    /* dims[0] is contiguous (columns); unused ones are 1; product > 0 */
-    const uint8_t *data; /* in the mapping, aligned to the file's alignment */
+    const uint8_t *data; /* in the mapping, aligned to the file's alignment (8 or more) */
     uint64_t bytes;      /* of data; row length is a whole number of blocks */
     int64_t byte;        /* position of the tensor's entry in the file, for messages */
 };
@@ -61,11 +61,15 @@ struct gguf;
 /*
  * Opens and checks a whole file. E_IO: cannot be opened or mapped. E_CORRUPT: cut, or not
  * what the format allows; `info` names the key or tensor and the byte. E_UNSUPPORTED: a
- * version or tensor type that is not known. E_NOMEM. Gives: gguf_close.
+ * version or tensor type that is not known, big-endian, or more than 65536 keys or 2^20
+ * tensors. E_NOMEM. The file must not be cut while it is open. Gives: gguf_close.
  */
 enum base_err gguf_open(const char *path, struct gguf **out, struct base_err_info *info);
 
-/* The same for bytes in memory (64-byte aligned), borrowed until gguf_close. */
+/*
+ * The same for bytes in memory, borrowed until gguf_close. They are 64-byte aligned where
+ * tensor data is to be used; the reader itself takes them as they lie.
+ */
 enum base_err gguf_parse(const void *data, size_t size, struct gguf **out,
                          struct base_err_info *info);
 void gguf_close(struct gguf *g);
@@ -83,8 +87,8 @@ const struct gguf_tensor *gguf_tensor_find(const struct gguf *g, const char *nam
 
 /*
  * Typed reading. Any integer kind is accepted where an integer is wanted if the value fits,
- * any float or integer kind for a float. E_NOT_FOUND leaves *out as it was (a default);
- * E_CORRUPT: wrong kind or out of range, with the key in `info`.
+ * any float or integer kind for a float, which is finite. Every error leaves *out as it was
+ * (a default). E_NOT_FOUND; E_CORRUPT: wrong kind or out of range, with the key in `info`.
  */
 enum base_err gguf_get_u64(const struct gguf *g, const char *key, uint64_t *out,
                            struct base_err_info *info);
@@ -95,8 +99,12 @@ enum base_err gguf_get_bool(const struct gguf *g, const char *key, bool *out,
 enum base_err gguf_get_str(const struct gguf *g, const char *key, struct gguf_str *out,
                            struct base_err_info *info);
 
-/* Element i of an array of strings, integers or floats that gguf_kv_find gave. A string array is
- * walked in order: start with *cursor = kv->value. */
+/*
+ * Element i of an array that gguf_kv_find gave, or i = 0 of a single value. The caller has
+ * looked at element_kind: integers or bools for i64 (a u64 beyond INT64_MAX gives INT64_MAX),
+ * any of these or floats for f64 (NaN and infinities as they lie). A string array is walked in
+ * order: start with *cursor = kv->value.
+ */
 struct gguf_str gguf_array_next_str(const uint8_t **cursor);
 int64_t gguf_array_i64(const struct gguf_kv *kv, uint64_t index);
 double gguf_array_f64(const struct gguf_kv *kv, uint64_t index);

@@ -49,7 +49,8 @@ struct tokenizer;
 
 /*
  * E_UNSUPPORTED: unknown pre-tokenizer family. E_CORRUPT: a merge that names no token, an
- * id out of range, two tokens with one text. E_NOMEM. Gives: tokenizer_destroy.
+ * id or type out of range, two tokens with one text, no token for any byte. E_TOO_BIG: more
+ * than 2^24 tokens or merges. E_NOMEM. Gives: tokenizer_destroy.
  */
 enum base_err tokenizer_create(const struct tokenizer_source *source, struct tokenizer **out,
                                struct base_err_info *info);
@@ -92,8 +93,10 @@ void tokenizer_ids_fini(struct tokenizer_ids *ids);
 /*
  * Appends the ids of the spans, read as one text: control tokens only where their whole
  * text lies in one trusted span, everything else is split and merged across span borders.
- * Ill-formed UTF-8 counts as U+FFFD (one for each maximal subpart). No BOS is added.
- * E_TOO_BIG: more ids than count_max. E_NOMEM. On an error `ids` is as it was.
+ * Ill-formed UTF-8 counts as U+FFFD (one for each maximal subpart). Bytes that no token
+ * stands for are left out. No BOS is added.
+ * E_TOO_BIG: more ids than count_max, or a limit of the splitter. E_NOMEM. On an error
+ * `ids` is as it was.
  * Cost: O(bytes * log(longest piece)).
  */
 enum base_err tokenizer_encode(const struct tokenizer *t, const struct tokenizer_span *spans,

@@ -1,0 +1,92 @@
+# The front door: each target is a step of tools/ or one CMake preset. `make help` lists them.
+
+MODEL := models/smollm2-135m-instruct-q4_1.gguf
+PREFIX ?= /usr/local
+CMAKE_ARGS ?=
+CTEST_ARGS ?=
+TEST_JOBS ?= 2
+
+# Sanitizers end the program at the first finding, with an exit status no test takes for right.
+ASAN_ENV := ASAN_OPTIONS=halt_on_error=1:exitcode=99:detect_leaks=1:strict_string_checks=1 \
+            UBSAN_OPTIONS=halt_on_error=1:exitcode=99:print_stacktrace=1
+TSAN_ENV := TSAN_OPTIONS=halt_on_error=1:exitcode=99:second_deadlock_stack=1
+# Black-box tests wait longer and do less by this factor.
+SLOW_ENV := VALET_TEST_SLOW=10
+
+configure = cmake --preset $(1) $(CMAKE_ARGS)
+suite = ctest --test-dir build/$(1) --output-on-failure -j $(TEST_JOBS) $(2) $(CTEST_ARGS)
+
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: build model run test asan tsan golden lint format install clean help setup setup-test
+
+build: setup
+	$(call configure,release)
+	cmake --build build/release
+
+run: build model
+	@exec ./build/valet serve $(MODEL) $(ARGS)
+
+model: setup
+	@tools/get_model.sh $(MODEL)
+
+test: setup-test model build/venv/ready
+	$(call configure,debug)
+	cmake --build build/debug
+	$(call suite,debug,-LE '^slow$$')
+
+asan: setup-test model build/venv/ready
+	$(call configure,asan)
+	cmake --build build/asan
+	$(ASAN_ENV) $(SLOW_ENV) $(call suite,asan,-LE '^slow$$')
+
+tsan: setup-test model build/venv/ready
+	$(call configure,tsan)
+	cmake --build build/tsan
+	$(TSAN_ENV) $(SLOW_ENV) $(call suite,tsan,-LE '^slow$$')
+
+golden: setup-test model
+	$(call configure,debug)
+	cmake --build build/debug
+	$(call suite,debug,-L '^slow$$')
+
+lint:
+	@tools/setup.sh lint
+	python3 tools/check_layers.py
+	python3 tools/check_style.py
+	tools/check_format.sh
+
+format:
+	@tools/setup.sh lint
+	tools/check_format.sh --fix
+
+install: build
+	install -D -m 755 build/valet $(DESTDIR)$(PREFIX)/bin/valet
+
+clean:
+	rm -rf build
+
+setup:
+	@tools/setup.sh build
+
+setup-test:
+	@tools/setup.sh build test
+
+build/venv/ready: tests/requirements.txt
+	python3 -m venv --clear build/venv
+	build/venv/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+help:
+	@echo 'make                    build ./build/valet'
+	@echo 'make run [ARGS=...]     build it, get the default model, serve on 127.0.0.1:2000'
+	@echo 'make model              get the default model (98 MB) into models/'
+	@echo 'make test               the whole test suite'
+	@echo 'make asan | make tsan   the suite under the address+undefined or thread sanitizer'
+	@echo 'make golden             the long comparisons with reference results'
+	@echo 'make lint               layers, style, format'
+	@echo 'make format             lay out the C code as .clang-format says'
+	@echo 'make install PREFIX=... valet into PREFIX/bin (default /usr/local)'
+	@echo 'make clean              remove build/; models stay'
+	@echo
+	@echo 'CMAKE_ARGS goes to cmake, CTEST_ARGS to ctest, ARGS to valet serve.'

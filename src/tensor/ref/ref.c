@@ -1,0 +1,224 @@
+/*
+ * The reference kernels: plain C, f32 in and out, sums in double precision, weights read
+ * as they lie in the file. Slow, short and kept for ever: every other instruction set is
+ * tested against these.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "tensor/dequant.h"
+#include "tensor/isa.h"
+
+enum {
+    TILE = 16,  /* outputs */
+    ROWS = 8,   /* rows that share a dequantised piece of a weight row */
+    PIECE = 32, /* elements of such a piece: one block of every type */
+    HEAD_DIM_MAX = 256
+};
+
+static bool ref_is_available(void)
+{
+    return true;
+}
+
+static bool ref_supports(enum tensor_type type)
+{
+    return tensor_type_info(type) != NULL;
+}
+
+static size_t ref_pack_bytes(enum tensor_type type, int64_t n_out, int64_t n_in)
+{
+    (void)type;
+    (void)n_out;
+    (void)n_in;
+    return 0;
+}
+
+static void ref_pack_tile(struct tensor_matrix *m, int64_t tile)
+{
+    (void)m;
+    (void)tile;
+}
+
+static size_t ref_act_row_bytes(int64_t n)
+{
+    (void)n;
+    return 0;
+}
+
+static void ref_act_prepare(void *act, const float *x, int64_t n)
+{
+    (void)act;
+    (void)x;
+    (void)n;
+}
+
+/* One output for up to ROWS rows. */
+static void dot_rows(float *y, int64_t ldy, const struct tensor_matrix *W, int64_t o,
+                     const float *x, int64_t n_rows)
+{
+    const uint8_t *w = (const uint8_t *)W->rows + (size_t)o * tensor_row_bytes(W->type, W->n_in);
+    double sum[ROWS] = { 0 };
+    for (int64_t k = 0; k < W->n_in; k += PIECE) {
+        float piece[PIECE];
+        int64_t n = W->n_in - k < PIECE ? W->n_in - k : PIECE;
+        tensor_dequant(W->type, w + tensor_row_bytes(W->type, k), n, piece);
+        for (int64_t r = 0; r < n_rows; r++) {
+            const float *row = x + r * W->n_in + k;
+            double part = 0;
+            for (int64_t i = 0; i < n; i++)
+                part += (double)piece[i] * (double)row[i];
+            sum[r] += part;
+        }
+    }
+    for (int64_t r = 0; r < n_rows; r++)
+        y[r * ldy + o] = (float)sum[r];
+}
+
+static void ref_matmul(float *y, const struct tensor_matrix *W, int64_t tile_first,
+                       int64_t tile_end, const void *act, const float *x, int64_t n_rows)
+{
+    (void)act;
+    int64_t end = tile_end * TILE < W->n_out ? tile_end * TILE : W->n_out;
+    for (int64_t o = tile_first * TILE; o < end; o++) {
+        for (int64_t r = 0; r < n_rows; r += ROWS)
+            dot_rows(y + r * W->n_out, W->n_out, W, o, x + r * W->n_in,
+                     n_rows - r < ROWS ? n_rows - r : ROWS);
+    }
+}
+
+static void ref_rmsnorm(float *y, const float *x, const float *w, int64_t n, float eps)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += (double)x[i] * (double)x[i];
+    double scale = 1.0 / sqrt(sum / (double)n + (double)eps);
+    for (int64_t i = 0; i < n; i++)
+        y[i] = (float)((double)x[i] * scale * (double)w[i]);
+}
+
+static void ref_add(float *x, const float *y, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] += y[i];
+}
+
+static void ref_swiglu(float *y, const float *gate, const float *up, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double g = (double)gate[i];
+        y[i] = (float)(g / (1.0 + exp(-g)) * (double)up[i]);
+    }
+}
+
+static void ref_rope(float *x, const float *rot, int64_t n_heads, int64_t head_dim,
+                     int64_t n_pairs)
+{
+    for (int64_t h = 0; h < n_heads; h++) {
+        float *head = x + h * head_dim;
+        for (int64_t i = 0; i < n_pairs; i++) {
+            double a = (double)head[2 * i];
+            double b = (double)head[2 * i + 1];
+            double c = (double)rot[2 * i];
+            double s = (double)rot[2 * i + 1];
+            head[2 * i] = (float)(a * c - b * s);
+            head[2 * i + 1] = (float)(a * s + b * c);
+        }
+    }
+}
+
+/* A head's part of a block: keys [32][head_dim] f32, then values [32][head_dim] f32. */
+static size_t ref_kv_head_bytes(int64_t head_dim)
+{
+    return 2 * TENSOR_KV_BLOCK * (size_t)head_dim * sizeof(float);
+}
+
+static void ref_kv_write(void *head, int64_t slot, const float *k, const float *v,
+                         int64_t head_dim)
+{
+    float *keys = head;
+    float *values = keys + TENSOR_KV_BLOCK * head_dim;
+    memcpy(keys + slot * head_dim, k, (size_t)head_dim * sizeof *k);
+    memcpy(values + slot * head_dim, v, (size_t)head_dim * sizeof *v);
+}
+
+struct softmax {
+    double max;
+    double sum;
+    double out[HEAD_DIM_MAX];
+};
+
+/* Takes the first `n` keys and values of one block into the running softmax. */
+static void attend_block(struct softmax *s, const float *q, const float *keys, int64_t n,
+                         int64_t head_dim)
+{
+    const float *values = keys + TENSOR_KV_BLOCK * head_dim;
+    double score[TENSOR_KV_BLOCK];
+    double max = s->max;
+    for (int64_t t = 0; t < n; t++) {
+        double dot = 0;
+        for (int64_t i = 0; i < head_dim; i++)
+            dot += (double)q[i] * (double)keys[t * head_dim + i];
+        score[t] = dot / sqrt((double)head_dim);
+        if (score[t] > max)
+            max = score[t];
+    }
+    double keep = exp(s->max - max); /* 0 for the first block, where s->max is -inf */
+    s->max = max;
+    s->sum *= keep;
+    for (int64_t i = 0; i < head_dim; i++)
+        s->out[i] *= keep;
+    for (int64_t t = 0; t < n; t++) {
+        double p = exp(score[t] - max);
+        s->sum += p;
+        for (int64_t i = 0; i < head_dim; i++)
+            s->out[i] += p * (double)values[t * head_dim + i];
+    }
+}
+
+static void attend(float *out, const float *q, int64_t pos, int64_t head_dim,
+                   const uint8_t *kv_head, size_t block_bytes, const uint32_t *blocks)
+{
+    struct softmax s = { .max = -INFINITY };
+    for (int64_t first = 0; first <= pos; first += TENSOR_KV_BLOCK) {
+        int64_t n = pos + 1 - first < TENSOR_KV_BLOCK ? pos + 1 - first : TENSOR_KV_BLOCK;
+        const void *keys = kv_head + blocks[first / TENSOR_KV_BLOCK] * block_bytes;
+        attend_block(&s, q, keys, n, head_dim);
+    }
+    for (int64_t i = 0; i < head_dim; i++)
+        out[i] = (float)(s.out[i] / s.sum);
+}
+
+static void ref_attention(float *out, const float *q, int64_t stride, int64_t n_rows, int64_t pos,
+                          int64_t group, int64_t head_dim, const uint8_t *kv_head,
+                          size_t block_bytes, const uint32_t *blocks)
+{
+    ASSERT(head_dim <= HEAD_DIM_MAX);
+    for (int64_t r = 0; r < n_rows; r++) {
+        for (int64_t h = 0; h < group; h++) {
+            int64_t at = r * stride + h * head_dim;
+            attend(out + at, q + at, pos + r, head_dim, kv_head, block_bytes, blocks);
+        }
+    }
+}
+
+const struct tensor_isa tensor_isa_ref = {
+    .name = "ref",
+    .is_available = ref_is_available,
+    .supports = ref_supports,
+    .tile_len = TILE,
+    .pack_bytes = ref_pack_bytes,
+    .pack_tile = ref_pack_tile,
+    .act_row_bytes = ref_act_row_bytes,
+    .act_prepare = ref_act_prepare,
+    .matmul = ref_matmul,
+    .rmsnorm = ref_rmsnorm,
+    .add = ref_add,
+    .swiglu = ref_swiglu,
+    .rope = ref_rope,
+    .kv_head_bytes = ref_kv_head_bytes,
+    .kv_write = ref_kv_write,
+    .attention = ref_attention,
+    .attention_rows = 8,
+};

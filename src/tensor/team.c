@@ -1,0 +1,212 @@
+/*
+ * The fork-join team.
+ *
+ * Invariants
+ *  1. `claim` holds the number of the job in its upper half and how many tiles are left to
+ *     claim in its lower half. A member claims a tile by compare-and-swap, so one that wakes
+ *     up late, for a job that is over, changes nothing.
+ *  2. The job's description is written before `claim` announces it and not changed until
+ *     `done` has reached `count`; whoever claimed a tile of a job therefore read that job.
+ *     That none is left is said by `claim` alone: a member that looks at a job that is over
+ *     may already see the next one's description.
+ *  3. team_run waits for tiles, not for members: a member that the kernel has taken off its
+ *     CPU delays only the tile it holds.
+ *
+ * Threads: member 0 writes the description; all members move `claim` and `done`.
+ */
+#include "tensor/team.h"
+
+#include <stdbool.h>
+
+#include "base/assert.h"
+#include "base/atom.h"
+#include "base/lock.h"
+#include "base/mem.h"
+#include "base/thread.h"
+
+enum {
+    MEMBERS_MAX = 256,
+    SPINS_IDLE = 20000, /* about 50 us between the jobs of a step */
+    SPINS_DONE = 20000,
+    TILE_BITS = 32
+};
+
+struct team {
+    int size;
+    struct base_thread threads[MEMBERS_MAX];
+
+    /* the job: written by member 0, see invariant 2 */
+    _Atomic(team_fn) fn;
+    _Atomic(void *) arg;
+    _Atomic int64_t count;
+
+    _Alignas(64) _Atomic uint64_t claim;
+    _Alignas(64) _Atomic int64_t done;
+
+    /* sleeping: under `lock` */
+    _Alignas(64) _Atomic int sleepers; /* members asleep, waiting for a job */
+    _Atomic bool caller_asleep;        /* member 0 waits for the last tile */
+    _Atomic bool stop;
+    struct base_lock lock;
+    struct base_cond job_cond;
+    struct base_cond done_cond;
+};
+
+static inline void cpu_relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Works on job number `job` until no tile of it is left to claim. */
+static void work(struct team *t, uint32_t job)
+{
+    for (;;) {
+        uint64_t claim = atom_load_acquire(&t->claim); /* partner: the store in team_run */
+        uint32_t left = (uint32_t)claim;
+        if ((uint32_t)(claim >> TILE_BITS) != job || left == 0)
+            return;
+        int64_t count = atom_load_relaxed(&t->count); /* of this job if the swap succeeds */
+        team_fn fn = atom_load_relaxed(&t->fn);
+        void *arg = atom_load_relaxed(&t->arg);
+        if (!atomic_compare_exchange_weak(&t->claim, &claim, claim - 1))
+            continue;
+        fn(arg, count - (int64_t)left);
+        /* Sequential: either this sees caller_asleep, or the caller sees the last tile done. */
+        if (atomic_fetch_add(&t->done, 1) + 1 == count && atomic_load(&t->caller_asleep)) {
+            lock_take(&t->lock);
+            cond_signal(&t->done_cond);
+            lock_give(&t->lock);
+        }
+    }
+}
+
+static uint32_t job_number(struct team *t)
+{
+    return (uint32_t)(atomic_load(&t->claim) >> TILE_BITS);
+}
+
+/* Returns the number of a job newer than `seen`; the same number means: stop. */
+static uint32_t wait_for_job(struct team *t, uint32_t seen)
+{
+    for (int i = 0; i < SPINS_IDLE; i++) {
+        uint32_t job = job_number(t);
+        if (job != seen || atom_load_relaxed(&t->stop))
+            return job;
+        cpu_relax();
+    }
+    lock_take(&t->lock);
+    atomic_fetch_add(&t->sleepers, 1);
+    while (job_number(t) == seen && !atomic_load(&t->stop))
+        cond_wait(&t->job_cond, &t->lock);
+    atomic_fetch_sub(&t->sleepers, 1);
+    lock_give(&t->lock);
+    return job_number(t);
+}
+
+static void *member_main(void *arg)
+{
+    struct team *t = arg;
+    uint32_t seen = 0;
+    for (;;) {
+        uint32_t job = wait_for_job(t, seen);
+        if (job == seen)
+            return NULL;
+        seen = job;
+        work(t, job);
+    }
+}
+
+static void stop_members(struct team *t, int started)
+{
+    lock_take(&t->lock);
+    atomic_store(&t->stop, true);
+    cond_broadcast(&t->job_cond);
+    lock_give(&t->lock);
+    for (int i = 1; i < started; i++)
+        thread_join(&t->threads[i]);
+}
+
+enum base_err team_create(int size, struct team **out)
+{
+    *out = NULL;
+    if (size < 1 || size > MEMBERS_MAX)
+        return E_INVALID;
+    struct team *t = mem_map(MEM_TENSOR, sizeof *t);
+    if (!t)
+        return E_NOMEM;
+    t->size = size;
+    lock_init(&t->lock, LOCK_RANK_TEAM);
+    cond_init(&t->job_cond);
+    cond_init(&t->done_cond);
+    for (int i = 1; i < size; i++) {
+        enum base_err rc = thread_start(&t->threads[i], "valet-team", member_main, t);
+        if (rc) {
+            t->size = i;
+            team_destroy(t);
+            return rc;
+        }
+    }
+    *out = t;
+    return OK;
+}
+
+void team_destroy(struct team *t)
+{
+    if (!t)
+        return;
+    stop_members(t, t->size);
+    cond_fini(&t->job_cond);
+    cond_fini(&t->done_cond);
+    lock_fini(&t->lock);
+    mem_unmap(MEM_TENSOR, t, sizeof *t);
+}
+
+int team_size(const struct team *t)
+{
+    return t->size;
+}
+
+static void wait_until_done(struct team *t, int64_t count)
+{
+    for (int i = 0; i < SPINS_DONE; i++) {
+        if (atom_load_acquire(&t->done) == count) /* partner: the add in work */
+            return;
+        cpu_relax();
+    }
+    lock_take(&t->lock);
+    atomic_store(&t->caller_asleep, true);
+    while (atomic_load(&t->done) != count)
+        cond_wait(&t->done_cond, &t->lock);
+    atomic_store(&t->caller_asleep, false);
+    lock_give(&t->lock);
+}
+
+void team_run(struct team *t, team_fn fn, void *arg, int64_t tile_count)
+{
+    ASSERT(tile_count >= 0 && tile_count < INT64_C(1) << TILE_BITS);
+    if (t->size == 1 || tile_count <= 1) {
+        for (int64_t i = 0; i < tile_count; i++)
+            fn(arg, i);
+        return;
+    }
+    uint32_t job = job_number(t) + 1;
+    if (job == 0)
+        job = 1;
+    atom_store_relaxed(&t->fn, fn); /* published by the store of `claim` below */
+    atom_store_relaxed(&t->arg, arg);
+    atom_store_relaxed(&t->count, tile_count);
+    atom_store_relaxed(&t->done, 0);
+    /* Sequential: either a member about to sleep sees the job, or this sees the sleeper. */
+    atomic_store(&t->claim, (uint64_t)job << TILE_BITS | (uint64_t)tile_count);
+    if (atomic_load(&t->sleepers) > 0) {
+        lock_take(&t->lock);
+        cond_broadcast(&t->job_cond);
+        lock_give(&t->lock);
+    }
+    work(t, job);
+    wait_until_done(t, tile_count);
+}

@@ -1,0 +1,403 @@
+/*
+ * Splits each operation over the team. The kernels of an instruction set work on tiles
+ * (isa.h); this file decides what a tile is and keeps the buffers between operations.
+ *
+ * A tile never spans a reduction: threads split rows, outputs and heads, never sums. That
+ * is why the number of threads changes no bit.
+ */
+#include "tensor/tensor.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/assert.h"
+#include "base/mem.h"
+#include "tensor/isa.h"
+
+enum {
+    CHUNKS_PER_MEMBER = 4,  /* tiles of a job: enough to balance, few enough to claim cheaply */
+    SMALL_FLOATS = 8 * 1024 /* below this an element-wise job runs in the calling thread */
+};
+
+/* ---- context ---- */
+
+enum base_err tensor_ctx_init(struct tensor_ctx *ctx, const struct tensor_isa *isa,
+                              struct team *team, int64_t rows_max, int64_t n_in_max)
+{
+    *ctx = (struct tensor_ctx){ .isa = isa, .team = team };
+    size_t row_bytes = isa->act_row_bytes(n_in_max);
+    if (row_bytes == 0)
+        return OK;
+    if (__builtin_mul_overflow(row_bytes, (size_t)rows_max, &ctx->act_bytes))
+        return E_TOO_BIG;
+    ctx->act = mem_map(MEM_TENSOR, ctx->act_bytes);
+    return ctx->act ? OK : E_NOMEM;
+}
+
+void tensor_ctx_fini(struct tensor_ctx *ctx)
+{
+    mem_unmap(MEM_TENSOR, ctx->act, ctx->act_bytes);
+    *ctx = (struct tensor_ctx){ 0 };
+}
+
+const char *tensor_isa_name(const struct tensor_isa *isa)
+{
+    return isa->name;
+}
+
+/* Runs `fn` over `count` equal pieces of work, in about CHUNKS_PER_MEMBER chunks each. */
+static int64_t chunk_len(const struct tensor_ctx *ctx, int64_t count)
+{
+    int64_t chunks = (int64_t)team_size(ctx->team) * CHUNKS_PER_MEMBER;
+    return (count + chunks - 1) / chunks;
+}
+
+/* ---- weights ---- */
+
+bool tensor_matrix_is_supported(const struct tensor_isa *isa, enum tensor_type type, int64_t n_in)
+{
+    const struct tensor_type_info *info = tensor_type_info(type);
+    return info && isa->supports(type) && n_in % info->block_len == 0;
+}
+
+struct pack_job {
+    struct tensor_matrix *m;
+    const struct tensor_isa *isa;
+};
+
+static void pack_tile(void *arg, int64_t tile)
+{
+    struct pack_job *job = arg;
+    job->isa->pack_tile(job->m, tile);
+}
+
+enum base_err tensor_matrix_pack(struct tensor_matrix *m, const struct tensor_isa *isa,
+                                 struct team *team)
+{
+    ASSERT(!m->packed);
+    m->packed_bytes = isa->pack_bytes(m->type, m->n_out, m->n_in);
+    if (m->packed_bytes == 0)
+        return OK;
+    m->packed = mem_map(MEM_TENSOR, m->packed_bytes);
+    if (!m->packed) {
+        m->packed_bytes = 0;
+        return E_NOMEM;
+    }
+    madvise(m->packed, m->packed_bytes, MADV_HUGEPAGE); /* a wish; 4 KiB pages work as well */
+    struct pack_job job = { m, isa };
+    team_run(team, pack_tile, &job, (m->n_out + isa->tile_len - 1) / isa->tile_len);
+    return OK;
+}
+
+void tensor_matrix_unpack(struct tensor_matrix *m)
+{
+    mem_unmap(MEM_TENSOR, m->packed, m->packed_bytes);
+    m->packed = NULL;
+    m->packed_bytes = 0;
+}
+
+/* ---- rows ---- */
+
+struct rows_job {
+    const struct tensor_ctx *ctx;
+    float *y;
+    const float *x;
+    const float *w;
+    int64_t n_rows;
+    int64_t n;
+    int64_t rows_per_tile;
+    float eps;
+};
+
+/* Calls `fn` over all rows, split so that small batches stay in the calling thread. */
+static void run_rows(struct rows_job *job, team_fn fn)
+{
+    job->rows_per_tile =
+        job->n_rows * job->n <= SMALL_FLOATS ? job->n_rows : chunk_len(job->ctx, job->n_rows);
+    if (job->n_rows == 0)
+        return;
+    team_run(job->ctx->team, fn, job,
+             (job->n_rows + job->rows_per_tile - 1) / job->rows_per_tile);
+}
+
+static int64_t tile_end_row(const struct rows_job *job, int64_t tile)
+{
+    int64_t end = (tile + 1) * job->rows_per_tile;
+    return end < job->n_rows ? end : job->n_rows;
+}
+
+static void rmsnorm_tile(void *arg, int64_t tile)
+{
+    struct rows_job *job = arg;
+    for (int64_t r = tile * job->rows_per_tile; r < tile_end_row(job, tile); r++)
+        job->ctx->isa->rmsnorm(job->y + r * job->n, job->x + r * job->n, job->w, job->n, job->eps);
+}
+
+void tensor_rmsnorm(struct tensor_ctx *ctx, float *y, const float *x, const float *w,
+                    int64_t n_rows, int64_t n, float eps)
+{
+    struct rows_job job = {
+        .ctx = ctx, .y = y, .x = x, .w = w, .n_rows = n_rows, .n = n, .eps = eps
+    };
+    run_rows(&job, rmsnorm_tile);
+}
+
+static void add_tile(void *arg, int64_t tile)
+{
+    struct rows_job *job = arg;
+    int64_t first = tile * job->rows_per_tile;
+    job->ctx->isa->add(job->y + first * job->n, job->x + first * job->n,
+                       (tile_end_row(job, tile) - first) * job->n);
+}
+
+void tensor_add(struct tensor_ctx *ctx, float *x, const float *y, int64_t n_rows, int64_t n)
+{
+    struct rows_job job = { .ctx = ctx, .y = x, .x = y, .n_rows = n_rows, .n = n };
+    run_rows(&job, add_tile);
+}
+
+static void swiglu_tile(void *arg, int64_t tile)
+{
+    struct rows_job *job = arg;
+    int64_t first = tile * job->rows_per_tile;
+    job->ctx->isa->swiglu(job->y + first * job->n, job->x + first * job->n,
+                          job->w + first * job->n, (tile_end_row(job, tile) - first) * job->n);
+}
+
+void tensor_swiglu(struct tensor_ctx *ctx, float *y, const float *gate, const float *up,
+                   int64_t n_rows, int64_t n)
+{
+    struct rows_job job = {
+        .ctx = ctx, .y = y, .x = gate, .w = up, .n_rows = n_rows, .n = n
+    };
+    run_rows(&job, swiglu_tile);
+}
+
+struct rope_job {
+    struct rows_job rows; /* y: the rows, w: the rotations */
+    int64_t n_heads;
+    int64_t head_dim;
+    int64_t n_pairs;
+};
+
+static void rope_tile(void *arg, int64_t tile)
+{
+    struct rope_job *job = arg;
+    const struct rows_job *rows = &job->rows;
+    for (int64_t r = tile * rows->rows_per_tile; r < tile_end_row(rows, tile); r++)
+        rows->ctx->isa->rope(rows->y + r * rows->n, rows->w + r * 2 * job->n_pairs, job->n_heads,
+                             job->head_dim, job->n_pairs);
+}
+
+void tensor_rope(struct tensor_ctx *ctx, float *x, const float *rot, int64_t n_rows,
+                 int64_t n_heads, int64_t head_dim, int64_t n_pairs)
+{
+    ASSERT(2 * n_pairs <= head_dim);
+    struct rope_job job = {
+        .rows = { .ctx = ctx, .y = x, .w = rot, .n_rows = n_rows, .n = n_heads * head_dim },
+        .n_heads = n_heads,
+        .head_dim = head_dim,
+        .n_pairs = n_pairs,
+    };
+    run_rows(&job.rows, rope_tile);
+}
+
+/* ---- multiplication ---- */
+
+static void act_tile(void *arg, int64_t tile)
+{
+    struct rows_job *job = arg;
+    size_t row_bytes = job->ctx->isa->act_row_bytes(job->n);
+    for (int64_t r = tile * job->rows_per_tile; r < tile_end_row(job, tile); r++)
+        job->ctx->isa->act_prepare((char *)job->ctx->act + (size_t)r * row_bytes,
+                                   job->x + r * job->n, job->n);
+}
+
+void tensor_act_set(struct tensor_ctx *ctx, const float *x, int64_t n_rows, int64_t n)
+{
+    ctx->act_x = x;
+    ctx->act_rows = n_rows;
+    ctx->act_n = n;
+    size_t row_bytes = ctx->isa->act_row_bytes(n);
+    if (row_bytes == 0)
+        return;
+    ASSERT(row_bytes * (size_t)n_rows <= ctx->act_bytes);
+    struct rows_job job = { .ctx = ctx, .x = x, .n_rows = n_rows, .n = n };
+    run_rows(&job, act_tile);
+}
+
+enum {
+    MATMUL_MANY_MAX = 4
+};
+
+struct matmul_job {
+    const struct tensor_ctx *ctx;
+    float *const *y;
+    const struct tensor_matrix *const *W;
+    int count;
+    int64_t chunk;                        /* kernel tiles in one tile of the job */
+    int64_t first[MATMUL_MANY_MAX + 1];   /* the job's tile at which each matrix begins */
+};
+
+static int64_t kernel_tiles(const struct tensor_isa *isa, const struct tensor_matrix *W)
+{
+    return (W->n_out + isa->tile_len - 1) / isa->tile_len;
+}
+
+static void matmul_tile(void *arg, int64_t tile)
+{
+    const struct matmul_job *job = arg;
+    const struct tensor_ctx *ctx = job->ctx;
+    int i = 0;
+    while (tile >= job->first[i + 1])
+        i++;
+    int64_t tiles = kernel_tiles(ctx->isa, job->W[i]);
+    int64_t begin = (tile - job->first[i]) * job->chunk;
+    int64_t end = begin + job->chunk < tiles ? begin + job->chunk : tiles;
+    ctx->isa->matmul(job->y[i], job->W[i], begin, end, ctx->act, ctx->act_x, ctx->act_rows);
+}
+
+void tensor_matmul_many(struct tensor_ctx *ctx, float *const *y,
+                        const struct tensor_matrix *const *W, int count)
+{
+    ASSERT(count >= 1 && count <= MATMUL_MANY_MAX);
+    struct matmul_job job = { .ctx = ctx, .y = y, .W = W, .count = count };
+    int64_t tiles = 0;
+    for (int i = 0; i < count; i++) {
+        ASSERT(W[i]->n_in == ctx->act_n);
+        tiles += kernel_tiles(ctx->isa, W[i]);
+    }
+    job.chunk = chunk_len(ctx, tiles);
+    for (int i = 0; i < count; i++)
+        job.first[i + 1] =
+            job.first[i] + (kernel_tiles(ctx->isa, W[i]) + job.chunk - 1) / job.chunk;
+    team_run(ctx->team, matmul_tile, &job, job.first[count]);
+}
+
+void tensor_matmul(struct tensor_ctx *ctx, float *y, const struct tensor_matrix *W)
+{
+    tensor_matmul_many(ctx, &y, &W, 1);
+}
+
+/* ---- KV cache and attention ---- */
+
+size_t tensor_kv_block_bytes(const struct tensor_isa *isa, int64_t n_layers, int64_t n_kv,
+                             int64_t head_dim)
+{
+    return (size_t)n_layers * (size_t)n_kv * isa->kv_head_bytes(head_dim);
+}
+
+enum base_err tensor_kv_init(struct tensor_kv *kv, const struct tensor_isa *isa, int64_t n_layers,
+                             int64_t n_kv, int64_t head_dim, uint64_t block_count)
+{
+    *kv = (struct tensor_kv){
+        .isa = isa,
+        .n_layers = n_layers,
+        .n_kv = n_kv,
+        .head_dim = head_dim,
+        .block_count = block_count,
+        .head_bytes = isa->kv_head_bytes(head_dim),
+        .block_bytes = tensor_kv_block_bytes(isa, n_layers, n_kv, head_dim),
+    };
+    size_t bytes;
+    if (__builtin_mul_overflow(kv->block_bytes, block_count, &bytes) || block_count > UINT32_MAX)
+        return E_TOO_BIG;
+    kv->data = mem_map(MEM_TENSOR, bytes);
+    return kv->data ? OK : E_NOMEM;
+}
+
+void tensor_kv_fini(struct tensor_kv *kv)
+{
+    if (kv->data)
+        mem_unmap(MEM_TENSOR, kv->data, kv->block_bytes * kv->block_count);
+    *kv = (struct tensor_kv){ 0 };
+}
+
+struct attention_job {
+    const struct tensor_ctx *ctx;
+    float *out;
+    const float *q;
+    const float *k;
+    const float *v;
+    struct tensor_kv *kv;
+    uint8_t *kv_layer; /* this layer's part of block 0 */
+    int64_t n_heads;
+    const struct tensor_rows *rows;
+    int64_t rows_per_tile; /* of the writing job */
+};
+
+static void kv_write_tile(void *arg, int64_t tile)
+{
+    const struct attention_job *job = arg;
+    const struct tensor_kv *kv = job->kv;
+    int64_t end = (tile + 1) * job->rows_per_tile;
+    if (end > job->rows->n_rows)
+        end = job->rows->n_rows;
+    for (int64_t r = tile * job->rows_per_tile; r < end; r++) {
+        int32_t pos = job->rows->pos[r];
+        uint32_t block = job->rows->blocks[r][pos / TENSOR_KV_BLOCK];
+        DCHECK(block < kv->block_count);
+        uint8_t *head = job->kv_layer + block * kv->block_bytes;
+        for (int64_t h = 0; h < kv->n_kv; h++) {
+            int64_t at = (r * kv->n_kv + h) * kv->head_dim;
+            kv->isa->kv_write(head + (size_t)h * kv->head_bytes, pos % TENSOR_KV_BLOCK,
+                              job->k + at, job->v + at, kv->head_dim);
+        }
+    }
+}
+
+/*
+ * The tile (group of rows, KV head). Groups are cut at fixed row numbers; where a sequence
+ * ends inside a group the tile makes one call for each part.
+ */
+static void attention_tile(void *arg, int64_t tile)
+{
+    const struct attention_job *job = arg;
+    const struct tensor_kv *kv = job->kv;
+    const struct tensor_rows *rows = job->rows;
+    int64_t group = job->n_heads / kv->n_kv;
+    int64_t h = tile % kv->n_kv;
+    int64_t r = tile / kv->n_kv * kv->isa->attention_rows;
+    int64_t end = r + kv->isa->attention_rows;
+    if (end > rows->n_rows)
+        end = rows->n_rows;
+    int64_t stride = job->n_heads * kv->head_dim;
+    while (r < end) {
+        int64_t n = 1;
+        while (r + n < end && rows->blocks[r + n] == rows->blocks[r] &&
+               rows->pos[r + n] == rows->pos[r] + n)
+            n++;
+        int64_t at = r * stride + h * group * kv->head_dim;
+        kv->isa->attention(job->out + at, job->q + at, stride, n, rows->pos[r], group,
+                           kv->head_dim, job->kv_layer + (size_t)h * kv->head_bytes,
+                           kv->block_bytes, rows->blocks[r]);
+        r += n;
+    }
+}
+
+void tensor_attention(struct tensor_ctx *ctx, float *out, const float *q, const float *k,
+                      const float *v, struct tensor_kv *kv, int64_t layer, int64_t n_heads,
+                      const struct tensor_rows *rows)
+{
+    ASSERT(n_heads % kv->n_kv == 0 && layer < kv->n_layers);
+    if (rows->n_rows == 0)
+        return;
+    struct attention_job job = {
+        .ctx = ctx,
+        .out = out,
+        .q = q,
+        .k = k,
+        .v = v,
+        .kv = kv,
+        .kv_layer = kv->data + (size_t)layer * (size_t)kv->n_kv * kv->head_bytes,
+        .n_heads = n_heads,
+        .rows = rows,
+        .rows_per_tile = rows->n_rows * kv->n_kv * kv->head_dim <= SMALL_FLOATS
+                             ? rows->n_rows
+                             : chunk_len(ctx, rows->n_rows),
+    };
+    team_run(ctx->team, kv_write_tile, &job,
+             (rows->n_rows + job.rows_per_tile - 1) / job.rows_per_tile);
+    int64_t groups = (rows->n_rows + kv->isa->attention_rows - 1) / kv->isa->attention_rows;
+    team_run(ctx->team, attention_tile, &job, groups * kv->n_kv);
+}

@@ -1,0 +1,164 @@
+#ifndef TENSOR_TENSOR_H
+#define TENSOR_TENSOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "tensor/team.h"
+#include "tensor/types.h"
+
+/*
+ * The operations of a forward pass, over a batch of rows. A row is one token of one
+ * sequence; what a row gets depends on that row alone, bit for bit, never on the other
+ * rows of the batch, on the number of threads or on how a prompt was cut into chunks.
+ *
+ * A context binds the kernels for one instruction set to a team. All arrays are row-major
+ * f32 unless said otherwise. Sizes are the caller's to get right: they are ASSERTed.
+ *
+ * Threads: one thread at a time for a context; it is member 0 of the team.
+ */
+
+struct tensor_isa; /* tensor/isa.h */
+
+/*
+ * The kernels by name ("ref", "avx512vnni"), or the best this CPU has for NULL or "".
+ * E_UNSUPPORTED with a line that lists what there is.
+ */
+enum base_err tensor_isa_find(const char *name, const struct tensor_isa **out,
+                              struct base_err_info *info);
+const char *tensor_isa_name(const struct tensor_isa *isa);
+
+/* ---- weights ---- */
+
+/*
+ * W [n_out][n_in]. `rows` is the matrix as it lies in the file (borrowed, may be unaligned
+ * to more than a byte); `packed` is the kernels' own arrangement of it.
+ */
+struct tensor_matrix {
+    enum tensor_type type;
+    int64_t n_out;
+    int64_t n_in;
+    const void *rows;
+    void *packed; /* NULL: the kernels read `rows` */
+    size_t packed_bytes;
+};
+
+struct tensor_ctx {
+    const struct tensor_isa *isa;
+    struct team *team;
+    /* Prepared activations of the current input; see tensor_act_set. */
+    void *act;
+    size_t act_bytes;
+    const float *act_x;
+    int64_t act_rows;
+    int64_t act_n;
+};
+
+/* Room for batches of `rows_max` rows of at most `n_in_max` inputs. Gives: tensor_ctx_fini. */
+enum base_err tensor_ctx_init(struct tensor_ctx *ctx, const struct tensor_isa *isa,
+                              struct team *team, int64_t rows_max, int64_t n_in_max);
+void tensor_ctx_fini(struct tensor_ctx *ctx);
+
+/* Whether the kernels can take this matrix: its type, and n_in a multiple of the block. */
+bool tensor_matrix_is_supported(const struct tensor_isa *isa, enum tensor_type type, int64_t n_in);
+
+/* Arranges the matrix for the kernels if they want that. E_NOMEM. Gives: tensor_matrix_unpack. */
+enum base_err tensor_matrix_pack(struct tensor_matrix *m, const struct tensor_isa *isa,
+                                 struct team *team);
+void tensor_matrix_unpack(struct tensor_matrix *m);
+
+/* y [n_in] = row `row` of the matrix in f32, from `rows`. The same bits on every path. */
+void tensor_matrix_row(const struct tensor_matrix *m, int64_t row, float *y);
+
+/* ---- operations over rows ---- */
+
+/* y [n_rows][n] = x / sqrt(mean(x^2) + eps) * w, for each row. y may be x. */
+void tensor_rmsnorm(struct tensor_ctx *ctx, float *y, const float *x, const float *w,
+                    int64_t n_rows, int64_t n, float eps);
+
+/*
+ * Names x [n_rows][n] as the input of the next multiplications and prepares it (quantises
+ * each row to int8 in blocks of 32 where the kernels want that). x is borrowed until the
+ * next tensor_act_set.
+ */
+void tensor_act_set(struct tensor_ctx *ctx, const float *x, int64_t n_rows, int64_t n);
+
+/*
+ * y [n_rows][W->n_out] = W x for each row of the input set last.
+ *
+ * Numerics: the order of summation depends on n_in alone.
+ * Cost: reads the weights once for every few rows.
+ */
+void tensor_matmul(struct tensor_ctx *ctx, float *y, const struct tensor_matrix *W);
+
+/* Several matrices over the same input in one go; each y as in tensor_matmul. count <= 4. */
+void tensor_matmul_many(struct tensor_ctx *ctx, float *const *y,
+                        const struct tensor_matrix *const *W, int count);
+
+/* x [n_rows][n] += y. */
+void tensor_add(struct tensor_ctx *ctx, float *x, const float *y, int64_t n_rows, int64_t n);
+
+/* y [n_rows][n] = silu(gate) * up; y may be gate. */
+void tensor_swiglu(struct tensor_ctx *ctx, float *y, const float *gate, const float *up,
+                   int64_t n_rows, int64_t n);
+
+/*
+ * Rotates pairs of neighbours (2i, 2i+1) of the first 2*n_pairs dimensions of each head
+ * (rope kind NORM; Su et al. 2021).
+ *
+ * x       in/out [n_rows][n_heads][head_dim]
+ * rot     in     [n_rows][n_pairs][2]: cosine and sine for the row's position
+ */
+void tensor_rope(struct tensor_ctx *ctx, float *x, const float *rot, int64_t n_rows,
+                 int64_t n_heads, int64_t head_dim, int64_t n_pairs);
+
+/* ---- the KV cache ---- */
+
+enum {
+    TENSOR_KV_BLOCK = 32 /* tokens in a block */
+};
+
+/*
+ * Keys and values of all layers, in blocks of 32 tokens. A block holds, for each layer and
+ * KV head, 32 keys and 32 values; their layout and element type are the kernels' own.
+ */
+struct tensor_kv {
+    const struct tensor_isa *isa;
+    int64_t n_layers;
+    int64_t n_kv;
+    int64_t head_dim;
+    uint64_t block_count;
+    size_t head_bytes;  /* keys and values of one head in one block; a multiple of 64 */
+    size_t block_bytes; /* n_layers * n_kv * head_bytes */
+    uint8_t *data;      /* touched lazily */
+};
+
+size_t tensor_kv_block_bytes(const struct tensor_isa *isa, int64_t n_layers, int64_t n_kv,
+                             int64_t head_dim);
+enum base_err tensor_kv_init(struct tensor_kv *kv, const struct tensor_isa *isa, int64_t n_layers,
+                             int64_t n_kv, int64_t head_dim, uint64_t block_count);
+void tensor_kv_fini(struct tensor_kv *kv);
+
+/* Where a batch's rows stand. Rows of one sequence are neighbours, positions ascending by 1. */
+struct tensor_rows {
+    int64_t n_rows;
+    const int32_t *pos;              /* [n_rows] position in the sequence, from 0 */
+    const uint32_t *const *blocks;   /* [n_rows] the sequence's block table */
+};
+
+/*
+ * Writes k, v [n_rows][n_kv][head_dim] to the cache at each row's position.
+ * Then out [n_rows][n_heads][head_dim] = softmax(q k^T / sqrt(head_dim)) v over the keys
+ * 0..pos of the row's sequence, q [n_rows][n_heads][head_dim]; query head h reads KV head
+ * h / (n_heads / n_kv).
+ *
+ * Numerics: keys in tiles of 32 from position 0, softmax rescaled after each tile
+ * (Milakov, Gimelshein 2018), so the bits do not depend on chunking or on the batch.
+ */
+void tensor_attention(struct tensor_ctx *ctx, float *out, const float *q, const float *k,
+                      const float *v, struct tensor_kv *kv, int64_t layer, int64_t n_heads,
+                      const struct tensor_rows *rows);
+
+#endif

@@ -1,0 +1,652 @@
+/*
+ * Kernels for AVX-512 with VNNI (F, BW, DQ, VL, VNNI; FMA and F16C).
+ *
+ * Weights are packed into tiles of 16 outputs: lane i of a register belongs to output i, so
+ * a product over the inputs needs no sum across lanes, and one piece of an activation row,
+ * broadcast to all lanes, feeds 16 outputs. Every output adds its blocks of 32 inputs in
+ * order, in the same instructions for 1 row and for many; hence its bits do not depend on
+ * the batch.
+ *
+ * Quantised weights meet int8 activations. With a weight x = d*q + m, q an unsigned byte,
+ * and an activation a = s*p, p a signed byte, a block contributes
+ *      sum x*a = d*s * sum(q*p) + m * s*sum(p);
+ * sum(q*p) is exact (vpdpbusd), s and s*sum(p) are made once for each row.
+ */
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "tensor/isa.h"
+
+enum {
+    TILE = 16,  /* outputs: the 32-bit lanes of a register */
+    BLOCK = 32, /* inputs that share a scale */
+    Q4_1_BYTES = 256 + 32 + 32, /* nibbles, d and m of 16 outputs */
+    Q8_0_BYTES = 512 + 32,      /* bytes and d of 16 outputs */
+    HEAD_DIM_MAX = 256
+};
+
+#define INLINE static inline __attribute__((always_inline))
+
+static bool vnni_is_available(void)
+{
+    __builtin_cpu_init(); /* reads CPUID and which registers the system saves */
+    /* F16C is not asked for: AVX-512F has the half-precision conversions, clang lacks the name. */
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
+}
+
+static bool vnni_supports(enum tensor_type type)
+{
+    return type == TENSOR_F32 || type == TENSOR_F16 || type == TENSOR_Q4_1 || type == TENSOR_Q8_0;
+}
+
+/* ---- packing ---- */
+
+static size_t tile_bytes(enum tensor_type type, int64_t n_in)
+{
+    switch (type) {
+    case TENSOR_F32:
+        return (size_t)n_in * TILE * 4;
+    case TENSOR_F16:
+        return (size_t)n_in * TILE * 2;
+    case TENSOR_Q4_1:
+        return (size_t)(n_in / BLOCK) * Q4_1_BYTES;
+    case TENSOR_Q8_0:
+        return (size_t)(n_in / BLOCK) * Q8_0_BYTES;
+    }
+    ASSERT(!"supported type");
+}
+
+static size_t vnni_pack_bytes(enum tensor_type type, int64_t n_out, int64_t n_in)
+{
+    size_t tiles = (size_t)((n_out + TILE - 1) / TILE);
+    return (tiles * tile_bytes(type, n_in) + 63) & ~(size_t)63;
+}
+
+/* Elements of `size` bytes: [n_in][16]. */
+static void pack_plain(uint8_t *out, const uint8_t *row, int64_t lane, int64_t n_in, size_t size)
+{
+    for (int64_t k = 0; k < n_in; k++)
+        memcpy(out + (size_t)(k * TILE + lane) * size, row + (size_t)k * size, size);
+}
+
+/* Per block: 4 registers whose lane holds nibble pairs 4j..4j+3, then d[16], then m[16]. */
+static void pack_q4_1(uint8_t *out, const uint8_t *row, int64_t lane, int64_t n_in)
+{
+    for (int64_t b = 0; b < n_in / BLOCK; b++) {
+        struct tensor_q4_1 block;
+        memcpy(&block, row + (size_t)b * sizeof block, sizeof block);
+        uint8_t *o = out + (size_t)b * Q4_1_BYTES;
+        for (int j = 0; j < 4; j++)
+            memcpy(o + 64 * j + 4 * lane, block.qs + 4 * j, 4);
+        memcpy(o + 256 + 2 * lane, &block.d, 2);
+        memcpy(o + 288 + 2 * lane, &block.m, 2);
+    }
+}
+
+/* Per block: 8 registers whose lane holds bytes 4j..4j+3 plus 128, then d[16]. */
+static void pack_q8_0(uint8_t *out, const uint8_t *row, int64_t lane, int64_t n_in)
+{
+    for (int64_t b = 0; b < n_in / BLOCK; b++) {
+        struct tensor_q8_0 block;
+        memcpy(&block, row + (size_t)b * sizeof block, sizeof block);
+        uint8_t *o = out + (size_t)b * Q8_0_BYTES;
+        for (int i = 0; i < BLOCK; i++)
+            o[64 * (i / 4) + 4 * lane + i % 4] = (uint8_t)(block.qs[i] ^ 0x80);
+        memcpy(o + 512 + 2 * lane, &block.d, 2);
+    }
+}
+
+static void vnni_pack_tile(struct tensor_matrix *m, int64_t tile)
+{
+    uint8_t *out = (uint8_t *)m->packed + (size_t)tile * tile_bytes(m->type, m->n_in);
+    size_t row_bytes = tensor_row_bytes(m->type, m->n_in);
+    for (int64_t lane = 0; lane < TILE && tile * TILE + lane < m->n_out; lane++) {
+        const uint8_t *row = (const uint8_t *)m->rows + (size_t)(tile * TILE + lane) * row_bytes;
+        if (m->type == TENSOR_Q4_1)
+            pack_q4_1(out, row, lane, m->n_in);
+        else if (m->type == TENSOR_Q8_0)
+            pack_q8_0(out, row, lane, m->n_in);
+        else
+            pack_plain(out, row, lane, m->n_in, m->type == TENSOR_F16 ? 2 : 4);
+    }
+}
+
+/* ---- activations ---- */
+
+/*
+ * A prepared row of n inputs: int8 [n], then f32 [n/32] scales s, f32 [n/32] s*sum(p), and
+ * int32 [n/32] -128*sum(p), each array padded to 64 bytes.
+ */
+struct act_row {
+    const int8_t *p;
+    const float *scale;
+    const float *scaled_sum;
+    const int32_t *offset;
+};
+
+INLINE size_t round_64(size_t n)
+{
+    return (n + 63) & ~(size_t)63;
+}
+
+static size_t vnni_act_row_bytes(int64_t n)
+{
+    size_t blocks = (size_t)((n + BLOCK - 1) / BLOCK);
+    return round_64(blocks * BLOCK) + 3 * round_64(blocks * 4);
+}
+
+INLINE struct act_row act_row_at(const void *act, int64_t row, int64_t n)
+{
+    size_t blocks = (size_t)((n + BLOCK - 1) / BLOCK);
+    const char *base = (const char *)act + (size_t)row * vnni_act_row_bytes(n);
+    const char *scale = base + round_64(blocks * BLOCK);
+    size_t step = round_64(blocks * 4);
+    return (struct act_row){ (const int8_t *)base, (const float *)(const void *)scale,
+                             (const float *)(const void *)(scale + step),
+                             (const int32_t *)(const void *)(scale + 2 * step) };
+}
+
+/* Scale max|x|/127, round to nearest even; a block of zeros has scale 0. */
+static void vnni_act_prepare(void *act, const float *x, int64_t n)
+{
+    size_t blocks = (size_t)((n + BLOCK - 1) / BLOCK);
+    int8_t *p = act;
+    float *scale = (float *)(void *)((char *)act + round_64(blocks * BLOCK));
+    float *scaled_sum = scale + round_64(blocks * 4) / 4;
+    int32_t *offset = (int32_t *)(void *)(scaled_sum + round_64(blocks * 4) / 4);
+    for (size_t b = 0; b < blocks; b++) {
+        int64_t left = n - (int64_t)b * BLOCK;
+        __mmask16 m0 = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+        __mmask16 m1 = left >= 32 ? 0xffff : left <= 16 ? 0 : (__mmask16)((1u << (left - 16)) - 1);
+        __m512 x0 = _mm512_maskz_loadu_ps(m0, x + b * BLOCK);
+        __m512 x1 = _mm512_maskz_loadu_ps(m1, x + b * BLOCK + 16);
+        float max = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(x0), _mm512_abs_ps(x1)));
+        float inverse = max > 0 ? 127.0f / max : 0;
+        __m512i q0 = _mm512_cvtps_epi32(_mm512_mul_ps(x0, _mm512_set1_ps(inverse)));
+        __m512i q1 = _mm512_cvtps_epi32(_mm512_mul_ps(x1, _mm512_set1_ps(inverse)));
+        _mm_storeu_si128((__m128i *)(void *)(p + b * BLOCK), _mm512_cvtsepi32_epi8(q0));
+        _mm_storeu_si128((__m128i *)(void *)(p + b * BLOCK + 16), _mm512_cvtsepi32_epi8(q1));
+        int sum = _mm512_reduce_add_epi32(_mm512_add_epi32(q0, q1));
+        scale[b] = max / 127.0f;
+        scaled_sum[b] = scale[b] * (float)sum;
+        offset[b] = -128 * sum;
+    }
+}
+
+/* ---- multiplication ---- */
+
+enum {
+    ROWS = 8 /* rows that share a load of weights: 8 sums and 8 integer sums stay in registers */
+};
+
+/* Four int8 in every lane. */
+INLINE __m512i broadcast4(const int8_t *p)
+{
+    int v;
+    memcpy(&v, p, sizeof v);
+    return _mm512_set1_epi32(v);
+}
+
+INLINE __m512 load_f16(const uint8_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+
+INLINE void tile_q4_1(__m512 *sum, const uint8_t *w, int64_t n_blocks, const struct act_row *a,
+                      const int n)
+{
+    const __m512i low = _mm512_set1_epi8(15);
+    for (int64_t b = 0; b < n_blocks; b++, w += Q4_1_BYTES) {
+        __m512i dot0[ROWS];
+        __m512i dot1[ROWS];
+#pragma GCC unroll 8
+        for (int r = 0; r < n; r++)
+            dot0[r] = dot1[r] = _mm512_setzero_si512();
+#pragma GCC unroll 4
+        for (int j = 0; j < 4; j++) {
+            __m512i v = _mm512_loadu_si512(w + 64 * j);
+            __m512i lo = _mm512_and_si512(v, low);
+            __m512i hi = _mm512_and_si512(_mm512_srli_epi16(v, 4), low);
+#pragma GCC unroll 8
+            for (int r = 0; r < n; r++) {
+                const int8_t *p = a[r].p + b * BLOCK + 4 * j;
+                dot0[r] = _mm512_dpbusd_epi32(dot0[r], lo, broadcast4(p));
+                dot1[r] = _mm512_dpbusd_epi32(dot1[r], hi, broadcast4(p + 16));
+            }
+        }
+        __m512 d = load_f16(w + 256);
+        __m512 m = load_f16(w + 288);
+#pragma GCC unroll 8
+        for (int r = 0; r < n; r++) {
+            __m512 dot = _mm512_cvtepi32_ps(_mm512_add_epi32(dot0[r], dot1[r]));
+            __m512 ds = _mm512_mul_ps(d, _mm512_set1_ps(a[r].scale[b]));
+            sum[r] = _mm512_fmadd_ps(ds, dot, sum[r]);
+            sum[r] = _mm512_fmadd_ps(m, _mm512_set1_ps(a[r].scaled_sum[b]), sum[r]);
+        }
+    }
+}
+
+INLINE void tile_q8_0(__m512 *sum, const uint8_t *w, int64_t n_blocks, const struct act_row *a,
+                      const int n)
+{
+    for (int64_t b = 0; b < n_blocks; b++, w += Q8_0_BYTES) {
+        __m512i dot0[ROWS];
+        __m512i dot1[ROWS];
+#pragma GCC unroll 8
+        for (int r = 0; r < n; r++) {
+            dot0[r] = _mm512_set1_epi32(a[r].offset[b]);
+            dot1[r] = _mm512_setzero_si512();
+        }
+#pragma GCC unroll 4
+        for (int j = 0; j < 8; j += 2) {
+            __m512i v0 = _mm512_loadu_si512(w + 64 * j);
+            __m512i v1 = _mm512_loadu_si512(w + 64 * j + 64);
+#pragma GCC unroll 8
+            for (int r = 0; r < n; r++) {
+                const int8_t *p = a[r].p + b * BLOCK + 4 * j;
+                dot0[r] = _mm512_dpbusd_epi32(dot0[r], v0, broadcast4(p));
+                dot1[r] = _mm512_dpbusd_epi32(dot1[r], v1, broadcast4(p + 4));
+            }
+        }
+        __m512 d = load_f16(w + 512);
+#pragma GCC unroll 8
+        for (int r = 0; r < n; r++) {
+            __m512 dot = _mm512_cvtepi32_ps(_mm512_add_epi32(dot0[r], dot1[r]));
+            __m512 ds = _mm512_mul_ps(d, _mm512_set1_ps(a[r].scale[b]));
+            sum[r] = _mm512_fmadd_ps(ds, dot, sum[r]);
+        }
+    }
+}
+
+INLINE void tile_f32(__m512 *sum, const uint8_t *w, int64_t n_in, const float *x, const int n)
+{
+    for (int64_t k = 0; k < n_in; k++) {
+        __m512 v = _mm512_loadu_ps(w + (size_t)k * TILE * 4);
+#pragma GCC unroll 8
+        for (int r = 0; r < n; r++)
+            sum[r] = _mm512_fmadd_ps(v, _mm512_set1_ps(x[r * n_in + k]), sum[r]);
+    }
+}
+
+INLINE void tile_f16(__m512 *sum, const uint8_t *w, int64_t n_in, const float *x, const int n)
+{
+    for (int64_t k = 0; k < n_in; k++) {
+        __m512 v = load_f16(w + (size_t)k * TILE * 2);
+#pragma GCC unroll 8
+        for (int r = 0; r < n; r++)
+            sum[r] = _mm512_fmadd_ps(v, _mm512_set1_ps(x[r * n_in + k]), sum[r]);
+    }
+}
+
+/* One tile of outputs for `n` rows, n a constant so that the sums live in registers. */
+INLINE void tile_rows(float *y, const struct tensor_matrix *W, int64_t tile, const void *act,
+                      const float *x, int64_t row, const int n)
+{
+    const uint8_t *w = (const uint8_t *)W->packed + (size_t)tile * tile_bytes(W->type, W->n_in);
+    struct act_row a[ROWS];
+    __m512 sum[ROWS];
+#pragma GCC unroll 8
+    for (int r = 0; r < n; r++) {
+        a[r] = act_row_at(act, row + r, W->n_in);
+        sum[r] = _mm512_setzero_ps();
+    }
+    switch (W->type) {
+    case TENSOR_F32:
+        tile_f32(sum, w, W->n_in, x + row * W->n_in, n);
+        break;
+    case TENSOR_F16:
+        tile_f16(sum, w, W->n_in, x + row * W->n_in, n);
+        break;
+    case TENSOR_Q4_1:
+        tile_q4_1(sum, w, W->n_in / BLOCK, a, n);
+        break;
+    case TENSOR_Q8_0:
+        tile_q8_0(sum, w, W->n_in / BLOCK, a, n);
+        break;
+    }
+    int64_t left = W->n_out - tile * TILE;
+    __mmask16 mask = left >= TILE ? 0xffff : (__mmask16)((1u << left) - 1);
+#pragma GCC unroll 8
+    for (int r = 0; r < n; r++)
+        _mm512_mask_storeu_ps(y + (row + r) * W->n_out + tile * TILE, mask, sum[r]);
+}
+
+static void tile_rows_1(float *y, const struct tensor_matrix *W, int64_t tile, const void *act,
+                        const float *x, int64_t row)
+{
+    tile_rows(y, W, tile, act, x, row, 1);
+}
+
+static void tile_rows_2(float *y, const struct tensor_matrix *W, int64_t tile, const void *act,
+                        const float *x, int64_t row)
+{
+    tile_rows(y, W, tile, act, x, row, 2);
+}
+
+static void tile_rows_4(float *y, const struct tensor_matrix *W, int64_t tile, const void *act,
+                        const float *x, int64_t row)
+{
+    tile_rows(y, W, tile, act, x, row, 4);
+}
+
+static void tile_rows_8(float *y, const struct tensor_matrix *W, int64_t tile, const void *act,
+                        const float *x, int64_t row)
+{
+    tile_rows(y, W, tile, act, x, row, 8);
+}
+
+static void vnni_matmul(float *y, const struct tensor_matrix *W, int64_t tile_first,
+                        int64_t tile_end, const void *act, const float *x, int64_t n_rows)
+{
+    for (int64_t tile = tile_first; tile < tile_end; tile++) {
+        int64_t r = 0;
+        for (; r + 8 <= n_rows; r += 8)
+            tile_rows_8(y, W, tile, act, x, r);
+        if (r + 4 <= n_rows) {
+            tile_rows_4(y, W, tile, act, x, r);
+            r += 4;
+        }
+        if (r + 2 <= n_rows) {
+            tile_rows_2(y, W, tile, act, x, r);
+            r += 2;
+        }
+        if (r < n_rows)
+            tile_rows_1(y, W, tile, act, x, r);
+    }
+}
+
+/* ---- rows ---- */
+
+/* The lanes of a tail: the first `left` of 16. */
+INLINE __mmask16 tail(int64_t left)
+{
+    return left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+}
+
+/*
+ * e^x for x <= 88, relative error below 2e-7; below -87 it goes to the smallest normal
+ * numbers. 2^(x log2 e) with the fraction by a polynomial (Cephes expf).
+ */
+INLINE __m512 exp_ps(__m512 x)
+{
+    x = _mm512_max_ps(_mm512_min_ps(x, _mm512_set1_ps(88.0f)), _mm512_set1_ps(-87.0f));
+    __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)),
+                                    _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m512 f = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
+    f = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), f);
+    __m512 p = _mm512_set1_ps(1.9875691500e-4f);
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.3981999507e-3f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(8.3334519073e-3f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(4.1665795894e-2f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.6666665459e-1f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.0000001201e-1f));
+    p = _mm512_fmadd_ps(p, _mm512_mul_ps(f, f), _mm512_add_ps(f, _mm512_set1_ps(1.0f)));
+    return _mm512_scalef_ps(p, n);
+}
+
+static void vnni_rmsnorm(float *y, const float *x, const float *w, int64_t n, float eps)
+{
+    __m512 sum = _mm512_setzero_ps();
+    for (int64_t i = 0; i < n; i += 16) {
+        __m512 v = _mm512_maskz_loadu_ps(tail(n - i), x + i);
+        sum = _mm512_fmadd_ps(v, v, sum);
+    }
+    float scale = 1.0f / sqrtf(_mm512_reduce_add_ps(sum) / (float)n + eps);
+    for (int64_t i = 0; i < n; i += 16) {
+        __mmask16 m = tail(n - i);
+        __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(m, x + i), _mm512_set1_ps(scale));
+        _mm512_mask_storeu_ps(y + i, m, _mm512_mul_ps(v, _mm512_maskz_loadu_ps(m, w + i)));
+    }
+}
+
+static void vnni_add(float *x, const float *y, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += 16) {
+        __mmask16 m = tail(n - i);
+        __m512 v = _mm512_add_ps(_mm512_maskz_loadu_ps(m, x + i), _mm512_maskz_loadu_ps(m, y + i));
+        _mm512_mask_storeu_ps(x + i, m, v);
+    }
+}
+
+static void vnni_swiglu(float *y, const float *gate, const float *up, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += 16) {
+        __mmask16 m = tail(n - i);
+        __m512 g = _mm512_maskz_loadu_ps(m, gate + i);
+        __m512 e = exp_ps(_mm512_sub_ps(_mm512_setzero_ps(), g));
+        __m512 silu = _mm512_div_ps(g, _mm512_add_ps(e, _mm512_set1_ps(1.0f)));
+        _mm512_mask_storeu_ps(y + i, m, _mm512_mul_ps(silu, _mm512_maskz_loadu_ps(m, up + i)));
+    }
+}
+
+/* 8 pairs at a time: (a, b) -> (a c - b s, b c + a s), a and b neighbours. */
+static void vnni_rope(float *x, const float *rot, int64_t n_heads, int64_t head_dim,
+                      int64_t n_pairs)
+{
+    for (int64_t h = 0; h < n_heads; h++) {
+        float *head = x + h * head_dim;
+        for (int64_t i = 0; i < 2 * n_pairs; i += 16) {
+            __mmask16 m = tail(2 * n_pairs - i);
+            __m512 v = _mm512_maskz_loadu_ps(m, head + i);
+            __m512 cs = _mm512_maskz_loadu_ps(m, rot + i);
+            __m512 c = _mm512_moveldup_ps(cs);
+            __m512 s = _mm512_movehdup_ps(cs);
+            __m512 swapped = _mm512_permute_ps(v, 0xb1);
+            _mm512_mask_storeu_ps(head + i, m,
+                                  _mm512_fmaddsub_ps(v, c, _mm512_mul_ps(swapped, s)));
+        }
+    }
+}
+
+/* ---- KV and attention ---- */
+
+/*
+ * A head's part of a block: keys [head_dim][32] f16, transposed so that lanes are tokens,
+ * then values [32][dim16] f16, dim16 = head_dim rounded up to 16 and padded with zeros.
+ */
+INLINE int64_t dim_16(int64_t head_dim)
+{
+    return (head_dim + 15) & ~(int64_t)15;
+}
+
+static size_t vnni_kv_head_bytes(int64_t head_dim)
+{
+    return (size_t)TENSOR_KV_BLOCK * 2 * (size_t)(head_dim + dim_16(head_dim));
+}
+
+INLINE uint8_t *values_of(const uint8_t *head, int64_t head_dim)
+{
+    return (uint8_t *)(uintptr_t)head + (size_t)head_dim * TENSOR_KV_BLOCK * 2;
+}
+
+static void vnni_kv_write(void *head, int64_t slot, const float *k, const float *v,
+                          int64_t head_dim)
+{
+    uint8_t *keys = head;
+    uint8_t *values = values_of(head, head_dim) + (size_t)slot * (size_t)dim_16(head_dim) * 2;
+    for (int64_t i = 0; i < head_dim; i += 16) {
+        __mmask16 m = tail(head_dim - i);
+        uint16_t column[16];
+        _mm256_storeu_si256((__m256i *)(void *)column,
+                            _mm512_cvtps_ph(_mm512_maskz_loadu_ps(m, k + i),
+                                            _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+        for (int64_t j = 0; j < 16 && i + j < head_dim; j++)
+            memcpy(keys + (size_t)((i + j) * TENSOR_KV_BLOCK + slot) * 2, &column[j], 2);
+        _mm256_storeu_si256((__m256i *)(void *)(values + i * 2),
+                            _mm512_cvtps_ph(_mm512_maskz_loadu_ps(m, v + i),
+                                            _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    }
+}
+
+enum {
+    PAIRS = 4 /* (row, query head) pairs that share a load of keys and values */
+};
+
+/* The running softmax of the pairs. */
+struct attend {
+    const float *q[PAIRS];
+    float *out[PAIRS];
+    int64_t keys[PAIRS]; /* this pair sees the keys 0..keys-1 */
+    int64_t keys_max;
+    float max[PAIRS];
+    float sum[PAIRS];
+    float p[PAIRS][TENSOR_KV_BLOCK]; /* e^(score - max) in the current tile */
+    float keep[PAIRS];               /* what the earlier tiles are multiplied with */
+    float acc[PAIRS][HEAD_DIM_MAX];
+};
+
+/* score [PAIRS][32] = q k^T / sqrt(head_dim) for one tile. */
+INLINE void tile_scores(const struct attend *s, const uint8_t *keys, int64_t head_dim,
+                        __m512 score[PAIRS][2])
+{
+#pragma GCC unroll 4
+    for (int i = 0; i < PAIRS; i++)
+        score[i][0] = score[i][1] = _mm512_setzero_ps();
+    for (int64_t d = 0; d < head_dim; d++) {
+        __m512 k0 = load_f16(keys + (size_t)d * 64);
+        __m512 k1 = load_f16(keys + (size_t)d * 64 + 32);
+#pragma GCC unroll 4
+        for (int i = 0; i < PAIRS; i++) {
+            __m512 q = _mm512_set1_ps(s->q[i][d]);
+            score[i][0] = _mm512_fmadd_ps(k0, q, score[i][0]);
+            score[i][1] = _mm512_fmadd_ps(k1, q, score[i][1]);
+        }
+    }
+    __m512 scale = _mm512_set1_ps(1.0f / sqrtf((float)head_dim));
+#pragma GCC unroll 4
+    for (int i = 0; i < PAIRS; i++) {
+        score[i][0] = _mm512_mul_ps(score[i][0], scale);
+        score[i][1] = _mm512_mul_ps(score[i][1], scale);
+    }
+}
+
+/* Moves maximum and sum of one pair over a tile whose first `n` keys it sees (n may be <= 0). */
+INLINE void tile_softmax(struct attend *s, int i, const __m512 score[2], int64_t n)
+{
+    __mmask16 m0 = n <= 0 ? 0 : tail(n);
+    __mmask16 m1 = n <= 16 ? 0 : tail(n - 16);
+    const __m512 lowest = _mm512_set1_ps(-INFINITY);
+    __m512 s0 = _mm512_mask_mov_ps(lowest, m0, score[0]);
+    __m512 s1 = _mm512_mask_mov_ps(lowest, m1, score[1]);
+    float max = _mm512_reduce_max_ps(_mm512_max_ps(s0, s1));
+    max = max > s->max[i] ? max : s->max[i];
+    __m512 top = _mm512_set1_ps(max);
+    __m512 p0 = _mm512_maskz_mov_ps(m0, exp_ps(_mm512_sub_ps(s0, top)));
+    __m512 p1 = _mm512_maskz_mov_ps(m1, exp_ps(_mm512_sub_ps(s1, top)));
+    float keep = _mm512_cvtss_f32(exp_ps(_mm512_set1_ps(s->max[i] - max)));
+    s->keep[i] = s->max[i] == -INFINITY ? 0.0f : s->max[i] == max ? 1.0f : keep;
+    s->max[i] = max;
+    s->sum[i] = s->sum[i] * s->keep[i] + _mm512_reduce_add_ps(_mm512_add_ps(p0, p1));
+    _mm512_storeu_ps(s->p[i], p0);
+    _mm512_storeu_ps(s->p[i] + 16, p1);
+}
+
+/* acc = acc * keep + p v, 32 dimensions at a time; keys that no pair sees are not read. */
+INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim16, int64_t n)
+{
+    for (int64_t d = 0; d < dim16; d += 32) {
+        bool second = d + 16 < dim16;
+        __m512 acc[PAIRS][2];
+#pragma GCC unroll 4
+        for (int i = 0; i < PAIRS; i++) {
+            __m512 keep = _mm512_set1_ps(s->keep[i]);
+            acc[i][0] = _mm512_mul_ps(_mm512_loadu_ps(s->acc[i] + d), keep);
+            acc[i][1] = second ? _mm512_mul_ps(_mm512_loadu_ps(s->acc[i] + d + 16), keep)
+                               : _mm512_setzero_ps();
+        }
+        for (int64_t t = 0; t < n; t++) {
+            const uint8_t *v = values + (size_t)(t * dim16 + d) * 2;
+            __m512 v0 = load_f16(v);
+            __m512 v1 = second ? load_f16(v + 32) : _mm512_setzero_ps();
+#pragma GCC unroll 4
+            for (int i = 0; i < PAIRS; i++) {
+                __m512 p = _mm512_set1_ps(s->p[i][t]);
+                acc[i][0] = _mm512_fmadd_ps(p, v0, acc[i][0]);
+                acc[i][1] = _mm512_fmadd_ps(p, v1, acc[i][1]);
+            }
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < PAIRS; i++) {
+            _mm512_storeu_ps(s->acc[i] + d, acc[i][0]);
+            if (second)
+                _mm512_storeu_ps(s->acc[i] + d + 16, acc[i][1]);
+        }
+    }
+}
+
+static void attend_pairs(struct attend *s, int64_t head_dim, const uint8_t *kv_head,
+                         size_t block_bytes, const uint32_t *blocks)
+{
+    int64_t dim16 = dim_16(head_dim);
+    for (int i = 0; i < PAIRS; i++) {
+        s->max[i] = -INFINITY;
+        s->sum[i] = 0;
+        memset(s->acc[i], 0, (size_t)dim16 * sizeof(float));
+    }
+    for (int64_t first = 0; first < s->keys_max; first += TENSOR_KV_BLOCK) {
+        const uint8_t *head = kv_head + blocks[first / TENSOR_KV_BLOCK] * block_bytes;
+        int64_t n = s->keys_max - first < TENSOR_KV_BLOCK ? s->keys_max - first : TENSOR_KV_BLOCK;
+        __m512 score[PAIRS][2];
+        tile_scores(s, head, head_dim, score);
+#pragma GCC unroll 4
+        for (int i = 0; i < PAIRS; i++)
+            tile_softmax(s, i, score[i], s->keys[i] - first);
+        tile_values(s, values_of(head, head_dim), dim16, n);
+    }
+}
+
+static void store_pair(const struct attend *s, int i, int64_t head_dim)
+{
+    __m512 inverse = _mm512_set1_ps(1.0f / s->sum[i]);
+    for (int64_t d = 0; d < head_dim; d += 16)
+        _mm512_mask_storeu_ps(s->out[i] + d, tail(head_dim - d),
+                              _mm512_mul_ps(_mm512_loadu_ps(s->acc[i] + d), inverse));
+}
+
+static void vnni_attention(float *out, const float *q, int64_t stride, int64_t n_rows, int64_t pos,
+                           int64_t group, int64_t head_dim, const uint8_t *kv_head,
+                           size_t block_bytes, const uint32_t *blocks)
+{
+    ASSERT(head_dim <= HEAD_DIM_MAX);
+    struct attend s;
+    int64_t count = n_rows * group;
+    for (int64_t first = 0; first < count; first += PAIRS) {
+        int64_t n = count - first < PAIRS ? count - first : PAIRS;
+        s.keys_max = 0;
+        for (int i = 0; i < PAIRS; i++) {
+            int64_t pair = first + (i < n ? i : 0); /* a free place repeats the first pair */
+            int64_t at = pair / group * stride + pair % group * head_dim;
+            s.q[i] = q + at;
+            s.out[i] = out + at;
+            s.keys[i] = pos + pair / group + 1;
+            s.keys_max = s.keys[i] > s.keys_max ? s.keys[i] : s.keys_max;
+        }
+        attend_pairs(&s, head_dim, kv_head, block_bytes, blocks);
+        for (int i = 0; i < n; i++)
+            store_pair(&s, i, head_dim);
+    }
+}
+
+const struct tensor_isa tensor_isa_avx512vnni = {
+    .name = "avx512vnni",
+    .is_available = vnni_is_available,
+    .supports = vnni_supports,
+    .tile_len = TILE,
+    .pack_bytes = vnni_pack_bytes,
+    .pack_tile = vnni_pack_tile,
+    .act_row_bytes = vnni_act_row_bytes,
+    .act_prepare = vnni_act_prepare,
+    .matmul = vnni_matmul,
+    .rmsnorm = vnni_rmsnorm,
+    .add = vnni_add,
+    .swiglu = vnni_swiglu,
+    .rope = vnni_rope,
+    .kv_head_bytes = vnni_kv_head_bytes,
+    .kv_write = vnni_kv_write,
+    .attention = vnni_attention,
+    .attention_rows = 8,
+};
