@@ -2,13 +2,12 @@
  * Sampling without sorting the vocabulary. "The k largest" and "the fewest that hold mass p"
  * are both prefixes of the order (logit falling, id rising), and a prefix is named by its
  * last element. That element is found with a histogram over the distance to the maximum;
- * only the bin where the prefix ends is sorted.
+ * only the bin where the prefix ends is put in order, as far as needed.
  */
 #include "engine/sampler.h"
 
 #include <math.h>
 #include <stddef.h>
-#include <stdlib.h>
 
 #include "base/mem.h"
 #include "base/random.h"
@@ -63,11 +62,18 @@ static bool comes_before(struct engine_candidate a, struct engine_candidate b)
     return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
 }
 
-static int compare(const void *a, const void *b)
+/* Moves element i of a heap down to its place; what comes first in the order is on top. */
+static void sift_down(struct engine_candidate *heap, int32_t count, int32_t i)
 {
-    const struct engine_candidate *x = a;
-    const struct engine_candidate *y = b;
-    return comes_before(*x, *y) ? -1 : comes_before(*y, *x);
+    struct engine_candidate moved = heap[i];
+    for (int32_t child; (child = 2 * i + 1) < count; i = child) {
+        if (child + 1 < count && comes_before(heap[child + 1], heap[child]))
+            child++;
+        if (comes_before(moved, heap[child]))
+            break;
+        heap[i] = heap[child];
+    }
+    heap[i] = moved;
 }
 
 static int bin_of(float logit, float max)
@@ -80,6 +86,24 @@ static int bin_of(float logit, float max)
 static double share(struct engine_candidate c, float max, bool by_mass)
 {
     return by_mass ? (double)expf(c.logit - max) : 1.0;
+}
+
+/*
+ * The element with which the shares, taken in order and added to `before`, reach `want`; or
+ * the last. A heap, not qsort: that one allocates, and only the first few are needed.
+ */
+static struct engine_candidate prefix_end(struct engine_candidate *heap, int32_t count, float max,
+                                          double before, double want, bool by_mass)
+{
+    for (int32_t i = count / 2 - 1; i >= 0; i--)
+        sift_down(heap, count, i);
+    for (;;) {
+        before += share(heap[0], max, by_mass);
+        if (before >= want || count == 1)
+            return heap[0];
+        heap[0] = heap[--count];
+        sift_down(heap, count, 0);
+    }
 }
 
 /*
@@ -110,15 +134,7 @@ static int32_t keep_prefix(struct engine_sampler *s, int32_t count, float max, d
     }
     if (close_count == 0)
         return count;
-    qsort(s->close, (size_t)close_count, sizeof *s->close, compare);
-    int32_t cut = 0;
-    while (cut < close_count - 1) {
-        before += share(s->close[cut], max, by_mass);
-        if (before >= want)
-            break;
-        cut++;
-    }
-    struct engine_candidate end = s->close[cut];
+    struct engine_candidate end = prefix_end(s->close, close_count, max, before, want, by_mass);
 
     int32_t kept = 0;
     for (int32_t i = 0; i < count; i++) {

@@ -17,14 +17,24 @@ void engine_stop_init(struct engine_stop *s, const struct valet_stop *stops, uin
     };
 }
 
-/* Where the earliest stop string begins, or s->len. */
+/*
+ * Where the stop string begins that is complete first, the longest of those that end there; or
+ * s->len. What follows has no say, so the cut does not depend on how the text came in pieces.
+ */
 static size_t find_match(const struct engine_stop *s)
 {
     size_t first = s->len;
+    size_t first_end = s->len + 1;
     for (uint32_t i = 0; i < s->count; i++) {
         const char *at = memmem(s->text, s->len, s->stops[i].text, s->stops[i].len);
-        if (at && (size_t)(at - s->text) < first)
-            first = (size_t)(at - s->text);
+        if (!at)
+            continue;
+        size_t begin = (size_t)(at - s->text);
+        size_t end = begin + s->stops[i].len;
+        if (end < first_end || (end == first_end && begin < first)) {
+            first = begin;
+            first_end = end;
+        }
     }
     return first;
 }

@@ -14,6 +14,9 @@
  * streamed answers. It knows nothing of what is served.
  *
  * Threads: everything here belongs to the thread that runs the loop.
+ *
+ * Signals: libuv writes with write(2), so http_server_create has SIGPIPE ignored where it
+ * would kill the program.
  */
 
 struct http_server;
@@ -57,6 +60,7 @@ struct http_handler {
     /*
      * The client left (or did not read for too long) before the answer was complete.
      * Called at most once, never after the answer was ended; `x` is invalid afterwards.
+     * Comes from the loop, never from within a call that the handler makes into http.
      */
     void (*gone)(void *arg, struct http_exchange *x);
     /* What was written to a stream has drained to below stream_resume_bytes. */
@@ -76,7 +80,7 @@ struct http_options {
     size_t body_bytes_max;         /* 8 MiB: 413 */
     uint64_t header_timeout_ms;    /* 10,000 from the first byte: 408 */
     uint64_t idle_timeout_ms;      /* 60,000 between requests: closed */
-    uint64_t body_timeout_ms;      /* 30,000 without a byte: 408 */
+    uint64_t body_timeout_ms;      /* 30,000 without a byte, or then under 1 KiB/s: 408 */
     uint64_t write_timeout_ms;     /* 30,000 without the client taking a byte: gone */
     size_t connections_max;        /* 10,000: 503 and closed */
     size_t pipeline_bytes_max;     /* bytes read ahead while an answer runs; then reading pauses */

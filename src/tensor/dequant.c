@@ -52,7 +52,7 @@ void tensor_dequant(enum tensor_type type, const void *blocks, int64_t n, float 
         }
         return;
     }
-    ASSERT(!"known tensor type");
+    ASSERT(0 && "known tensor type");
 }
 
 void tensor_matrix_row(const struct tensor_matrix *m, int64_t row, float *y)

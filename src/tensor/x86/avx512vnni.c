@@ -12,6 +12,7 @@
  *      sum x*a = d*s * sum(q*p) + m * s*sum(p);
  * sum(q*p) is exact (vpdpbusd), s and s*sum(p) are made once for each row.
  */
+#include <float.h>
 #include <immintrin.h>
 #include <math.h>
 #include <string.h>
@@ -28,6 +29,12 @@ enum {
 };
 
 #define INLINE static inline __attribute__((always_inline))
+
+/* The lanes of a tail: the first `left` of 16. */
+INLINE __mmask16 tail(int64_t left)
+{
+    return (__mmask16)(left >= 16 ? 0xffffu : (1u << left) - 1);
+}
 
 static bool vnni_is_available(void)
 {
@@ -57,7 +64,7 @@ static size_t tile_bytes(enum tensor_type type, int64_t n_in)
     case TENSOR_Q8_0:
         return (size_t)(n_in / BLOCK) * Q8_0_BYTES;
     }
-    ASSERT(!"supported type");
+    ASSERT(0 && "supported type");
 }
 
 static size_t vnni_pack_bytes(enum tensor_type type, int64_t n_out, int64_t n_in)
@@ -150,7 +157,11 @@ INLINE struct act_row act_row_at(const void *act, int64_t row, int64_t n)
                              (const int32_t *)(const void *)(scale + 2 * step) };
 }
 
-/* Scale max|x|/127, round to nearest even; a block of zeros has scale 0. */
+/*
+ * Scale max|x|/127, p = x * (127 / max|x|) rounded to nearest even. A block so small that
+ * 127 / max overflows counts as zeros. One with a NaN or an infinity gets the scale NaN,
+ * which reaches every output of the row.
+ */
 static void vnni_act_prepare(void *act, const float *x, int64_t n)
 {
     size_t blocks = (size_t)((n + BLOCK - 1) / BLOCK);
@@ -160,18 +171,23 @@ static void vnni_act_prepare(void *act, const float *x, int64_t n)
     int32_t *offset = (int32_t *)(void *)(scaled_sum + round_64(blocks * 4) / 4);
     for (size_t b = 0; b < blocks; b++) {
         int64_t left = n - (int64_t)b * BLOCK;
-        __mmask16 m0 = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
-        __mmask16 m1 = left >= 32 ? 0xffff : left <= 16 ? 0 : (__mmask16)((1u << (left - 16)) - 1);
+        __mmask16 m0 = tail(left);
+        __mmask16 m1 = tail(left > 16 ? left - 16 : 0);
         __m512 x0 = _mm512_maskz_loadu_ps(m0, x + b * BLOCK);
         __m512 x1 = _mm512_maskz_loadu_ps(m1, x + b * BLOCK + 16);
         float max = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(x0), _mm512_abs_ps(x1)));
-        float inverse = max > 0 ? 127.0f / max : 0;
+        bool finite = _mm512_cmp_ps_mask(x0, x1, _CMP_UNORD_Q) == 0 && max <= FLT_MAX;
+        float inverse = 127.0f / max;
+        if (!finite || inverse > FLT_MAX) {
+            x0 = x1 = _mm512_setzero_ps();
+            inverse = 0;
+        }
         __m512i q0 = _mm512_cvtps_epi32(_mm512_mul_ps(x0, _mm512_set1_ps(inverse)));
         __m512i q1 = _mm512_cvtps_epi32(_mm512_mul_ps(x1, _mm512_set1_ps(inverse)));
         _mm_storeu_si128((__m128i *)(void *)(p + b * BLOCK), _mm512_cvtsepi32_epi8(q0));
         _mm_storeu_si128((__m128i *)(void *)(p + b * BLOCK + 16), _mm512_cvtsepi32_epi8(q1));
         int sum = _mm512_reduce_add_epi32(_mm512_add_epi32(q0, q1));
-        scale[b] = max / 127.0f;
+        scale[b] = finite ? max / 127.0f : NAN;
         scaled_sum[b] = scale[b] * (float)sum;
         offset[b] = -128 * sum;
     }
@@ -309,7 +325,7 @@ INLINE void tile_rows(float *y, const struct tensor_matrix *W, int64_t tile, con
         break;
     }
     int64_t left = W->n_out - tile * TILE;
-    __mmask16 mask = left >= TILE ? 0xffff : (__mmask16)((1u << left) - 1);
+    __mmask16 mask = tail(left);
 #pragma GCC unroll 8
     for (int r = 0; r < n; r++)
         _mm512_mask_storeu_ps(y + (row + r) * W->n_out + tile * TILE, mask, sum[r]);
@@ -361,19 +377,14 @@ static void vnni_matmul(float *y, const struct tensor_matrix *W, int64_t tile_fi
 
 /* ---- rows ---- */
 
-/* The lanes of a tail: the first `left` of 16. */
-INLINE __mmask16 tail(int64_t left)
-{
-    return left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
-}
-
 /*
- * e^x for x <= 88, relative error below 2e-7; below -87 it goes to the smallest normal
- * numbers. 2^(x log2 e) with the fraction by a polynomial (Cephes expf).
+ * e^x, relative error below 2e-7; infinite above 88.7; below -87 it stays at the smallest
+ * normal numbers. 2^(x log2 e) with the fraction by a polynomial (Cephes expf). min and max
+ * return their second operand if one is NaN, so a NaN comes through.
  */
 INLINE __m512 exp_ps(__m512 x)
 {
-    x = _mm512_max_ps(_mm512_min_ps(x, _mm512_set1_ps(88.0f)), _mm512_set1_ps(-87.0f));
+    x = _mm512_max_ps(_mm512_set1_ps(-87.0f), _mm512_min_ps(_mm512_set1_ps(100.0f), x));
     __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)),
                                     _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     __m512 f = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
@@ -545,9 +556,27 @@ INLINE void tile_softmax(struct attend *s, int i, const __m512 score[2], int64_t
     _mm512_storeu_ps(s->p[i] + 16, p1);
 }
 
-/* acc = acc * keep + p v, 32 dimensions at a time; keys that no pair sees are not read. */
-INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim16, int64_t n)
+/* How many keys of the tile that begins at key `first` pair i sees. */
+INLINE int64_t keys_seen(const struct attend *s, int i, int64_t first)
 {
+    int64_t n = s->keys[i] - first;
+    return n < 0 ? 0 : n < TENSOR_KV_BLOCK ? n : TENSOR_KV_BLOCK;
+}
+
+/*
+ * acc = acc * keep + p v, 32 dimensions at a time. The keys that all pairs see come first. A
+ * pair does not touch the value of a key it does not see: 0 times infinity is not 0.
+ */
+INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim16, int64_t first)
+{
+    int64_t seen[PAIRS];
+    int64_t by_all = TENSOR_KV_BLOCK;
+    int64_t by_any = 0;
+    for (int i = 0; i < PAIRS; i++) {
+        seen[i] = keys_seen(s, i, first);
+        by_all = seen[i] < by_all ? seen[i] : by_all;
+        by_any = seen[i] > by_any ? seen[i] : by_any;
+    }
     for (int64_t d = 0; d < dim16; d += 32) {
         bool second = d + 16 < dim16;
         __m512 acc[PAIRS][2];
@@ -558,7 +587,7 @@ INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim16, 
             acc[i][1] = second ? _mm512_mul_ps(_mm512_loadu_ps(s->acc[i] + d + 16), keep)
                                : _mm512_setzero_ps();
         }
-        for (int64_t t = 0; t < n; t++) {
+        for (int64_t t = 0; t < by_all; t++) {
             const uint8_t *v = values + (size_t)(t * dim16 + d) * 2;
             __m512 v0 = load_f16(v);
             __m512 v1 = second ? load_f16(v + 32) : _mm512_setzero_ps();
@@ -567,6 +596,18 @@ INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim16, 
                 __m512 p = _mm512_set1_ps(s->p[i][t]);
                 acc[i][0] = _mm512_fmadd_ps(p, v0, acc[i][0]);
                 acc[i][1] = _mm512_fmadd_ps(p, v1, acc[i][1]);
+            }
+        }
+        for (int64_t t = by_all; t < by_any; t++) {
+            const uint8_t *v = values + (size_t)(t * dim16 + d) * 2;
+            __m512 v0 = load_f16(v);
+            __m512 v1 = second ? load_f16(v + 32) : _mm512_setzero_ps();
+#pragma GCC unroll 4
+            for (int i = 0; i < PAIRS; i++) {
+                __mmask16 m = t < seen[i] ? 0xffff : 0;
+                __m512 p = _mm512_set1_ps(s->p[i][t]);
+                acc[i][0] = _mm512_mask3_fmadd_ps(p, v0, acc[i][0], m);
+                acc[i][1] = _mm512_mask3_fmadd_ps(p, v1, acc[i][1], m);
             }
         }
 #pragma GCC unroll 4
@@ -589,13 +630,12 @@ static void attend_pairs(struct attend *s, int64_t head_dim, const uint8_t *kv_h
     }
     for (int64_t first = 0; first < s->keys_max; first += TENSOR_KV_BLOCK) {
         const uint8_t *head = kv_head + blocks[first / TENSOR_KV_BLOCK] * block_bytes;
-        int64_t n = s->keys_max - first < TENSOR_KV_BLOCK ? s->keys_max - first : TENSOR_KV_BLOCK;
         __m512 score[PAIRS][2];
         tile_scores(s, head, head_dim, score);
 #pragma GCC unroll 4
         for (int i = 0; i < PAIRS; i++)
             tile_softmax(s, i, score[i], s->keys[i] - first);
-        tile_values(s, values_of(head, head_dim), dim16, n);
+        tile_values(s, values_of(head, head_dim), dim16, first);
     }
 }
 

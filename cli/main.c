@@ -1,0 +1,55 @@
+/* `valet`: one program, a command for each use. */
+#include <stdio.h>
+#include <string.h>
+
+#include "commands.h"
+
+#ifndef VALET_VERSION
+#define VALET_VERSION "0"
+#endif
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *about;
+} g_commands[] = {
+    { "serve", command_serve, "serve a model over HTTP, with the OpenAI routes" },
+    { "run", command_run, "answer one prompt, or chat" },
+    { "inspect", command_inspect, "show what is in a model file" },
+};
+
+enum {
+    COMMAND_COUNT = sizeof g_commands / sizeof g_commands[0]
+};
+
+static void print_usage(FILE *out)
+{
+    fputs("usage: valet COMMAND [options]\n\ncommands:\n", out);
+    for (int i = 0; i < COMMAND_COUNT; i++)
+        fprintf(out, "  %-10s %s\n", g_commands[i].name, g_commands[i].about);
+    fputs("\n'valet COMMAND --help' shows the options of a command; 'valet --version' the "
+          "version.\n",
+          out);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_usage(stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        print_usage(stdout);
+        return EXIT_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("valet " VALET_VERSION);
+        return EXIT_OK;
+    }
+    for (int i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(argv[1], g_commands[i].name) == 0)
+            return g_commands[i].run(argc - 1, argv + 1);
+    }
+    fprintf(stderr, "valet: no command '%s'; 'valet --help' lists them\n", argv[1]);
+    return EXIT_USAGE;
+}

@@ -1,0 +1,50 @@
+#ifndef CLI_OPTIONS_H
+#define CLI_OPTIONS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* One table gives a command its options, their ranges and its help. */
+enum option_kind {
+    OPTION_I32,  /* int32_t */
+    OPTION_U64,  /* uint64_t, a count */
+    OPTION_U16,  /* uint16_t */
+    OPTION_SIZE, /* uint64_t, bytes: "64MiB" */
+    OPTION_F32,  /* float */
+    OPTION_TEXT, /* const char *, borrowed from argv */
+    OPTION_FLAG  /* int32_t, set to 1 */
+};
+
+struct option_spec {
+    const char *name; /* long name, without dashes */
+    enum option_kind kind;
+    const char *value_name; /* shown in the help; NULL for a flag */
+    size_t offset;          /* of the field in the command's struct */
+    double min;             /* of a number */
+    double max;
+    const char *help;
+};
+
+struct command {
+    const char *usage; /* "valet serve MODEL [options]" */
+    const char *about; /* a line or two */
+    const struct option_spec *options;
+    size_t option_count;
+    int operands_min;
+    int operands_max;
+};
+
+enum options_result {
+    OPTIONS_OK,
+    OPTIONS_HELP, /* the help was printed: exit 0 */
+    OPTIONS_WRONG /* one line was printed to stderr: exit 2 */
+};
+
+/*
+ * Reads argv[1..] into the struct at `out`; operands[0..*operand_count) are what is left.
+ * `operands` has room for operands_max.
+ */
+enum options_result options_parse(const struct command *command, int argc, char **argv, void *out,
+                                  const char **operands, int *operand_count);
+
+#endif

@@ -1,0 +1,86 @@
+#ifndef API_API_INT_H
+#define API_API_INT_H
+
+#include <jansson.h>
+
+#include "api/api.h"
+#include "api/errors.h"
+#include "base/buf.h"
+
+enum {
+    API_REQUEST_ID_MAX = 128,
+    API_SHOWN_MAX = 200,
+    API_CHAT_BUCKETS = 1024,     /* a power of two; chains grow beyond */
+    API_EVENT_BYTES = 64 << 10,  /* read from a ticket at once; holds the largest event */
+    API_FRAME_BYTES_MAX = 1 << 20 /* frames of one event */
+};
+
+struct chat;
+
+/* Loop thread only. */
+struct api {
+    struct api_options options;
+    struct api_stats stats;
+    struct base_buf frames;                /* scratch: what one event becomes */
+    struct chat *chats[API_CHAT_BUCKETS];  /* by ticket, see chat.c */
+    char events[API_EVENT_BYTES];          /* scratch: what was read from a ticket */
+};
+
+/* Whom an answer goes to. */
+struct api_peer {
+    struct http_exchange *x;
+    const char *ticket_id; /* NULL: no work */
+    char request_id[API_REQUEST_ID_MAX + 1];
+};
+
+/* One request while its route runs. */
+struct api_call {
+    struct api *api;
+    struct api_peer peer;
+    const struct http_request *request; /* borrowed until the exchange ends */
+    struct http_str rest;               /* of the path, behind a route that ends in '/' */
+};
+
+/* ---- answers (api.c). Each ends the exchange; the status is counted. ---- */
+
+/* Takes `body`; NULL is a body that could not be made and becomes 503 server_full. */
+void api_reply_json(struct api *api, const struct api_peer *peer, int status, json_t *body);
+void api_reply_bytes(struct api *api, const struct api_peer *peer, int status, const char *type,
+                     const struct base_buf *body);
+void api_reply_error(struct api *api, const struct api_peer *peer, const struct api_error *error);
+
+/* A state word for probes: 200, or 503 with a time to come back. */
+void api_reply_status(struct api *api, const struct api_peer *peer, int status, const char *word);
+
+/* Starts an SSE answer; its status is counted when it ends. */
+void api_reply_stream(const struct api_peer *peer);
+
+void api_count_status(struct api *api, int status);
+
+/* ---- routes (routes.c) ---- */
+
+void api_route(struct api_call *call);
+
+/* Whether a part of the path is `text` once %XX is undone. */
+bool api_percent_is(struct http_str raw, const char *text);
+
+/* How much of the caller's own input goes into a message. */
+int api_shown_len(struct http_str s);
+
+/* ---- one file per noun ---- */
+
+void api_chat_post(struct api_call *call);
+void api_chat_gone(struct chat *chat);
+void api_chat_resume(struct chat *chat);
+void api_chat_notice(struct api *api, park_ticket *ticket);
+
+void api_models_get(struct api_call *call);
+void api_model_get(struct api_call *call);
+
+void api_health_get(struct api_call *call);
+void api_ready_get(struct api_call *call);
+void api_metrics_get(struct api_call *call);
+void api_pools_get(struct api_call *call);
+void api_pool_get(struct api_call *call);
+
+#endif

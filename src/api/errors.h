@@ -1,0 +1,89 @@
+#ifndef API_ERRORS_H
+#define API_ERRORS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "base/err.h"
+#include "park/park.h"
+
+/*
+ * The one table of errors that clients see: name, HTTP status, type, code. What refuses a
+ * request fills a struct api_error; what answers it reads the row.
+ */
+#define API_ERROR_LIST(X)                                                                          \
+    X(API_INVALID_JSON, 400, "invalid_request_error", "invalid_json")                              \
+    X(API_INVALID_VALUE, 400, "invalid_request_error", "invalid_value")                            \
+    X(API_MISSING, 400, "invalid_request_error", "missing_required_parameter")                     \
+    X(API_UNSUPPORTED, 400, "invalid_request_error", "unsupported_parameter")                      \
+    X(API_CONTEXT_LENGTH, 400, "invalid_request_error", "context_length_exceeded")                 \
+    X(API_OVERSIZE, 400, "invalid_request_error", "oversize")                                      \
+    X(API_MODEL_NOT_FOUND, 404, "invalid_request_error", "model_not_found")                        \
+    X(API_NOT_FOUND, 404, "not_found_error", "not_found")                                          \
+    X(API_METHOD_NOT_ALLOWED, 405, "invalid_request_error", "method_not_allowed")                  \
+    X(API_REQUEST_TIMEOUT, 408, "timeout_error", "request_timeout")                                \
+    X(API_BODY_TOO_LARGE, 413, "invalid_request_error", "body_too_large")                          \
+    X(API_URI_TOO_LONG, 414, "invalid_request_error", "uri_too_long")                              \
+    X(API_MEDIA_TYPE, 415, "invalid_request_error", "unsupported_media_type")                      \
+    X(API_HEADERS_TOO_LARGE, 431, "invalid_request_error", "headers_too_large")                    \
+    X(API_QUEUE_FULL, 429, "rate_limit_error", "queue_full")                                       \
+    X(API_SERVER_FULL, 503, "overloaded_error", "server_full")                                     \
+    X(API_DRAINING, 503, "overloaded_error", "draining")                                           \
+    X(API_NOT_READY, 503, "overloaded_error", "not_ready")                                         \
+    X(API_INTERNAL, 500, "server_error", "internal_error")
+
+enum api_code {
+#define X(name, status, type, code) name,
+    API_ERROR_LIST(X)
+#undef X
+        API_CODE_COUNT
+};
+
+struct api_error {
+    enum api_code code;
+    char message[640];       /* field, what was expected, what came; well-formed UTF-8 */
+    char param[160];         /* path of the field, "": null */
+    uint64_t retry_after_ms; /* 429 and 503: at least 1 */
+    uint64_t queue_depth;    /* 429 and 503: tickets parked when it is answered */
+    const char *allow;       /* 405: the methods that are; a literal */
+};
+
+int api_error_status(enum api_code code);
+const char *api_error_type(enum api_code code);
+const char *api_error_name(enum api_code code);
+
+/*
+ * Fills `error`; `param` may be NULL. A 429 or 503 gets a time to come back. Returns
+ * E_INVALID, so that a parser can `return api_error_set(…)`.
+ */
+__attribute__((format(printf, 4, 5))) enum base_err
+api_error_set(struct api_error *error, enum api_code code, const char *param, const char *format,
+              ...);
+
+/* API_SERVER_FULL for lack of memory. Returns E_NOMEM. */
+enum base_err api_error_nomem(struct api_error *error);
+
+/* The row for an error of the lot. */
+enum api_code api_code_of_park(enum park_err err);
+
+/* Why park_submit said no. */
+void api_error_of_refusal(struct api_error *error, const struct park_refusal *refusal,
+                          const char *dim_name);
+
+/* Why a ticket ended without an answer: failed, cancelled or dropped. */
+void api_error_of_status(struct api_error *error, const struct park_status *status);
+
+/* {"error":{…}}; 429 and 503 carry retry_after_ms, queue_depth and position if `with_retry`. */
+json_t *api_error_json(const struct api_error *error, bool with_retry);
+
+/* Retry-After in whole seconds, at least 1. */
+uint64_t api_retry_after_s(uint64_t retry_after_ms);
+
+/* The body of a refusal made below the routes, as http_handler.error_body wants it. */
+size_t api_error_http_body(int status, const char *code, const char *message, char *out,
+                           size_t out_size);
+
+#endif

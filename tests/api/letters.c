@@ -1,0 +1,49 @@
+#include "letters.h"
+
+#include <check.h>
+#include <string.h>
+
+/* The byte-level alphabet: printable bytes stand for themselves, the rest for U+0100 on. */
+static struct tokenizer_text letter(char out[3], int byte, int *next)
+{
+    bool itself = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+    int code = itself ? byte : 0x100 + (*next)++;
+    if (code < 0x80) {
+        out[0] = (char)code;
+        return (struct tokenizer_text){ out, 1 };
+    }
+    out[0] = (char)(0xc0 | code >> 6);
+    out[1] = (char)(0x80 | (code & 0x3f));
+    return (struct tokenizer_text){ out, 2 };
+}
+
+struct tokenizer *letters_create(bool add_bos)
+{
+    static const char *const control[] = { "<|im_start|>", "<|im_end|>", "<s>" };
+    char letters[256][3];
+    struct tokenizer_text tokens[LETTERS_COUNT];
+    int32_t types[LETTERS_COUNT];
+    int next = 0;
+    for (int b = 0; b < 256; b++) {
+        tokens[b] = letter(letters[b], b, &next);
+        types[b] = TOKENIZER_NORMAL;
+    }
+    for (int i = 0; i < LETTERS_COUNT - 256; i++) {
+        tokens[256 + i] = (struct tokenizer_text){ control[i], strlen(control[i]) };
+        types[256 + i] = TOKENIZER_CONTROL;
+    }
+    const struct tokenizer_source source = {
+        .kind = TOKENIZER_BPE,
+        .pre = { "smollm", 6 },
+        .tokens = tokens,
+        .types = types,
+        .token_count = LETTERS_COUNT,
+        .bos_id = LETTERS_BOS,
+        .eos_id = LETTERS_END,
+        .add_bos = add_bos,
+    };
+    struct tokenizer *t;
+    struct base_err_info info;
+    ck_assert_msg(tokenizer_create(&source, &t, &info) == OK, "%s", info.message);
+    return t;
+}

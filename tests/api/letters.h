@@ -1,0 +1,22 @@
+#ifndef TESTS_API_LETTERS_H
+#define TESTS_API_LETTERS_H
+
+#include "tokenizer/tokenizer.h"
+
+/*
+ * A vocabulary without merges: token b (0..255) is byte b, then the control tokens of
+ * ChatML. So the tokens of a text are its bytes, and a prompt's length can be counted by hand.
+ */
+enum letters_id {
+    LETTERS_START = 256, /* <|im_start|> */
+    LETTERS_END,         /* <|im_end|> */
+    LETTERS_BOS,         /* <s> */
+    LETTERS_COUNT
+};
+
+struct tokenizer *letters_create(bool add_bos);
+
+/* Tokens of a prompt of one user message with `content_len` bytes. */
+#define LETTERS_PROMPT(content_len) (1 + 5 + (content_len) + 1 + 1 + 1 + 10)
+
+#endif

@@ -1,0 +1,408 @@
+#include "rig.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "letters.h"
+#include "valet/event.h"
+#include "valet/request.h"
+
+enum {
+    WAIT_S = 20,
+    AGAIN_MS = 20, /* a ring without memory gives no sign when there is some again */
+    RING_BYTES = 64 << 10,
+    QUEUE_BYTES = 1 << 20
+};
+
+/* ---- what the api asks of the program ---- */
+
+static uint64_t on_blocks(void *arg, int32_t prompt_count, int32_t max_new)
+{
+    struct rig *r = arg;
+    lock_take(&r->lock);
+    r->counts.arrivals++;
+    cond_broadcast(&r->cond);
+    lock_give(&r->lock);
+    return (uint64_t)(prompt_count + max_new + 31) / 32;
+}
+
+static enum base_err on_metrics(void *arg, struct base_buf *out)
+{
+    (void)arg;
+    return buf_append_str(out, "valet_up 1\n");
+}
+
+static bool on_healthy(void *arg)
+{
+    struct rig *r = arg;
+    lock_take(&r->lock);
+    bool healthy = !r->unhealthy;
+    lock_give(&r->lock);
+    return healthy;
+}
+
+static const char *on_not_ready(void *arg)
+{
+    struct rig *r = arg;
+    lock_take(&r->lock);
+    const char *word = r->not_ready;
+    lock_give(&r->lock);
+    return word;
+}
+
+/* ---- the engine ---- */
+
+static void note_full(struct rig *r, unsigned tries)
+{
+    lock_take(&r->lock);
+    if (tries > r->counts.fulls)
+        r->counts.fulls = tries;
+    cond_broadcast(&r->cond);
+    lock_give(&r->lock);
+}
+
+static bool stopping(struct rig *r)
+{
+    lock_take(&r->lock);
+    bool stop = r->stop;
+    lock_give(&r->lock);
+    return stop;
+}
+
+static bool wanted(struct rig *r, park_task *task)
+{
+    return !park_task_cancelled(task) && !stopping(r);
+}
+
+/* Emits an event, waiting for room; false once nobody wants it. */
+static bool emit(struct rig *r, park_task *task, const struct valet_event *event)
+{
+    char bytes[RIG_FLOOD_BYTES + 64];
+    size_t len = valet_event_encode(event, bytes, sizeof bytes);
+    ASSERT(len > 0);
+    for (unsigned tries = 1; wanted(r, task); tries++) {
+        enum park_err rc = park_emit(task, (uint32_t)event->type, bytes, len);
+        if (rc == PARK_OK)
+            return true;
+        ASSERT(rc == PARK_E_AGAIN);
+        note_full(r, tries);
+        park_take_wait(r->pool, AGAIN_MS);
+    }
+    return false;
+}
+
+static bool emit_start(struct rig *r, park_task *task)
+{
+    const struct valet_event event = { .type = VALET_EVENT_START, .id = -1 };
+    return emit(r, task, &event);
+}
+
+static bool emit_text(struct rig *r, park_task *task, int32_t generated, const char *text,
+                      enum valet_finish finish)
+{
+    const struct valet_event event = { .type = VALET_EVENT_TOKEN,
+                                       .id = 65,
+                                       .finish = finish,
+                                       .generated = generated,
+                                       .text_len = (uint32_t)strlen(text),
+                                       .text = text };
+    return emit(r, task, &event);
+}
+
+static void wait_cancelled(struct rig *r, park_task *task)
+{
+    while (wanted(r, task))
+        park_take_wait(r->pool, -1);
+}
+
+static void run_echo(struct rig *r, park_task *task)
+{
+    const struct valet_request *request = park_task_payload(task);
+    char text[32];
+    snprintf(text, sizeof text, "n=%d ", request->prompt_count);
+    emit_start(r, task);
+    emit_text(r, task, 1, text, VALET_FINISH_NONE);
+    emit_text(r, task, 2, "\xc3\xa9", VALET_FINISH_NONE);
+    emit_text(r, task, 3, "", VALET_FINISH_NONE);
+    emit_text(r, task, 4, "\xf0\x9f\x98\x80", VALET_FINISH_STOP);
+}
+
+static void run_flood(struct rig *r, park_task *task)
+{
+    char text[RIG_FLOOD_BYTES + 1];
+    memset(text, 'x', RIG_FLOOD_BYTES);
+    text[RIG_FLOOD_BYTES] = '\0';
+    bool more = emit_start(r, task);
+    for (int i = 1; more && i <= RIG_FLOOD_COUNT; i++)
+        more = emit_text(r, task, i, text,
+                         i == RIG_FLOOD_COUNT ? VALET_FINISH_STOP : VALET_FINISH_NONE);
+}
+
+/* Runs a script; true: failed. */
+static bool run_script(struct rig *r, park_task *task, enum script script)
+{
+    switch (script) {
+    case SCRIPT_ECHO:
+        run_echo(r, task);
+        break;
+    case SCRIPT_LENGTH:
+        emit_start(r, task);
+        emit_text(r, task, 1, "cut", VALET_FINISH_LENGTH);
+        break;
+    case SCRIPT_FAIL_EARLY:
+        return true;
+    case SCRIPT_FAIL_LATE:
+        emit_start(r, task);
+        emit_text(r, task, 1, "a", VALET_FINISH_NONE);
+        return true;
+    case SCRIPT_NO_FINISH:
+        emit_start(r, task);
+        break;
+    case SCRIPT_BAD_EVENT:
+        emit_start(r, task);
+        ASSERT(park_emit(task, 9, "junk", 4) == PARK_OK);
+        wait_cancelled(r, task);
+        break;
+    case SCRIPT_HANG:
+        emit_start(r, task);
+        emit_text(r, task, 1, "a", VALET_FINISH_NONE);
+        wait_cancelled(r, task);
+        break;
+    case SCRIPT_SILENT:
+        wait_cancelled(r, task);
+        break;
+    case SCRIPT_FLOOD:
+        run_flood(r, task);
+        break;
+    }
+    return false;
+}
+
+static void run_task(struct rig *r, park_task *task)
+{
+    const struct valet_request *request = park_task_payload(task);
+    lock_take(&r->lock);
+    enum script script = r->script;
+    r->counts.starts++;
+    r->counts.last_seed = request->sampling.seed;
+    r->counts.last_max_new = request->max_new;
+    cond_broadcast(&r->cond);
+    lock_give(&r->lock);
+
+    bool failed = run_script(r, task, script);
+    struct park_outcome outcome = { .state = PARK_COMPLETED };
+    if (failed)
+        outcome = (struct park_outcome){ PARK_FAILED, 7, "the kv cache broke" };
+    else if (!wanted(r, task))
+        outcome.state = PARK_CANCELLED;
+    enum park_reason reason = park_task_reason(task);
+    park_finish(task, &outcome);
+
+    lock_take(&r->lock);
+    r->counts.last_reason = reason;
+    r->counts.ends++;
+    cond_broadcast(&r->cond);
+    lock_give(&r->lock);
+}
+
+static void *engine_run(void *arg)
+{
+    struct rig *r = arg;
+    for (;;) {
+        lock_take(&r->lock);
+        while (r->held && !r->stop)
+            cond_wait(&r->cond, &r->lock);
+        bool stop = r->stop;
+        lock_give(&r->lock);
+        if (stop)
+            return NULL;
+        park_task *task;
+        if (park_take(r->pool, &task, 1))
+            run_task(r, task);
+        else
+            park_take_wait(r->pool, -1);
+    }
+}
+
+/* ---- the loop ---- */
+
+static void on_inbox(uv_poll_t *poll, int status, int events)
+{
+    struct rig *r = poll->data;
+    (void)status;
+    (void)events;
+    api_inbox_ready(r->api);
+}
+
+static void on_server_closed(void *arg)
+{
+    struct rig *r = arg;
+    uv_close((uv_handle_t *)&r->poll, NULL);
+    uv_close((uv_handle_t *)&r->stop_async, NULL);
+}
+
+static void on_stop(uv_async_t *async)
+{
+    struct rig *r = async->data;
+    http_server_close(r->server, on_server_closed, r);
+}
+
+static void *loop_run(void *arg)
+{
+    struct rig *r = arg;
+    uv_run(&r->loop, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+static void server_start(struct rig *r)
+{
+    struct http_options options;
+    struct http_handler handler;
+    http_options_init(&options);
+    api_http_handler(r->api, &handler);
+    ck_assert_int_eq(uv_loop_init(&r->loop), 0);
+    ck_assert_int_eq(uv_poll_init(&r->loop, &r->poll, park_inbox_fd(r->inbox)), 0);
+    ck_assert_int_eq(uv_async_init(&r->loop, &r->stop_async, on_stop), 0);
+    r->poll.data = r;
+    r->stop_async.data = r;
+    ck_assert_int_eq(uv_poll_start(&r->poll, UV_READABLE, on_inbox), 0);
+    ck_assert_int_eq(http_server_create(&r->loop, &options, &handler, &r->server), OK);
+    ck_assert_int_eq(http_server_listen(r->server, "127.0.0.1", 0, &r->port, NULL), OK);
+}
+
+static void pool_start(struct rig *r, const struct rig_options *o)
+{
+    struct park_options options;
+    park_options_init(&options);
+    options.name = "chat";
+    options.dim_count = 2;
+    options.dim_names[0] = "kv_blocks";
+    options.dim_names[1] = "slots";
+    options.capacity.n[0] = o->blocks;
+    options.capacity.n[1] = o->slots;
+    options.queue_count_max = o->queue_count_max;
+    options.queue_bytes_max = QUEUE_BYTES;
+    options.running_max = o->slots;
+    options.events_bytes_max = RING_BYTES;
+    ck_assert_int_eq(park_pool_create(&options, &r->pool), PARK_OK);
+    ck_assert_int_eq(park_inbox_create(&r->inbox), PARK_OK);
+}
+
+void rig_start(struct rig *r, const struct rig_options *options, enum script script)
+{
+    *r = (struct rig){ .script = script, .held = options->held };
+    lock_init(&r->lock, LOCK_RANK_TEAM);
+    cond_init(&r->cond);
+    r->tokenizer = letters_create(false);
+    pool_start(r, options);
+    const struct api_options api = {
+        .model = { .id = "org/m",
+                   .fingerprint = "b0",
+                   .created = 1763900000,
+                   .context = RIG_CONTEXT,
+                   .tokenizer = r->tokenizer },
+        .pool = r->pool,
+        .inbox = r->inbox,
+        .clock = &base_clock_monotonic,
+        .random = &base_random_system,
+        .arg = r,
+        .blocks = on_blocks,
+        .metrics = on_metrics,
+        .healthy = on_healthy,
+        .not_ready = on_not_ready,
+    };
+    ck_assert_int_eq(api_create(&api, &r->api), OK);
+    server_start(r);
+    ck_assert_int_eq(thread_start(&r->engine_thread, "engine", engine_run, r), OK);
+    ck_assert_int_eq(thread_start(&r->loop_thread, "loop", loop_run, r), OK);
+}
+
+void rig_stop(struct rig *r)
+{
+    struct api_stats stats;
+    rig_stop_with_stats(r, &stats);
+}
+
+void rig_stop_with_stats(struct rig *r, struct api_stats *out)
+{
+    lock_take(&r->lock);
+    r->stop = true;
+    cond_broadcast(&r->cond);
+    lock_give(&r->lock);
+    park_wake(r->pool);
+    thread_join(&r->engine_thread);
+    uv_async_send(&r->stop_async);
+    thread_join(&r->loop_thread);
+    ck_assert_int_eq(uv_loop_close(&r->loop), 0);
+    api_stats(r->api, out);
+    api_destroy(r->api);
+    park_check(r->pool);
+    park_pool_destroy(r->pool);
+    park_inbox_destroy(r->inbox);
+    tokenizer_destroy(r->tokenizer);
+    cond_fini(&r->cond);
+    lock_fini(&r->lock);
+    ck_assert_uint_eq(mem_live_blocks(), 0);
+}
+
+void rig_release(struct rig *r)
+{
+    lock_take(&r->lock);
+    r->held = false;
+    cond_broadcast(&r->cond);
+    lock_give(&r->lock);
+}
+
+void rig_script(struct rig *r, enum script script)
+{
+    lock_take(&r->lock);
+    r->script = script;
+    lock_give(&r->lock);
+}
+
+void rig_not_ready(struct rig *r, const char *word)
+{
+    lock_take(&r->lock);
+    r->not_ready = word;
+    lock_give(&r->lock);
+}
+
+void rig_unhealthy(struct rig *r, bool unhealthy)
+{
+    lock_take(&r->lock);
+    r->unhealthy = unhealthy;
+    lock_give(&r->lock);
+}
+
+struct rig_counts rig_counts(struct rig *r)
+{
+    lock_take(&r->lock);
+    struct rig_counts counts = r->counts;
+    lock_give(&r->lock);
+    return counts;
+}
+
+void rig_wait(struct rig *r, const unsigned *counter, unsigned n)
+{
+    uint64_t deadline = clock_now_ns(&base_clock_monotonic) + WAIT_S * UINT64_C(1000000000);
+    bool in_time = true;
+    lock_take(&r->lock);
+    while (*counter < n && in_time)
+        in_time = cond_wait_until(&r->cond, &r->lock, deadline);
+    unsigned reached = *counter;
+    lock_give(&r->lock);
+    ck_assert_uint_ge(reached, n);
+}
+
+void rig_wait_empty(struct rig *r, struct park_stats *out)
+{
+    ck_assert_int_eq(park_drain(r->pool, PARK_DRAIN_FINISH_ALL, WAIT_S * 1000), PARK_OK);
+    park_stats(r->pool, out);
+    park_check(r->pool);
+    ck_assert_uint_eq(out->used.n[0], 0);
+    ck_assert_uint_eq(out->used.n[1], 0);
+}
