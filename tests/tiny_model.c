@@ -310,6 +310,8 @@ void tiny_model_write(struct tiny_model *m, const struct tiny_shape *shape)
     m->out_norm = add_norm(&g, "output_norm.weight", s->width, &r);
     for (int32_t i = 0; i < s->layers; i++)
         add_layer(&g, m, i, &r);
+    if (s->extra_tensor)
+        free(add_norm(&g, s->extra_tensor, s->head_dim / 2, &r));
     size_t size;
     void *file = gguf_build_finish(&g, &size);
     write_file(m, file, size);

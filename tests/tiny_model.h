@@ -37,6 +37,7 @@ struct tiny_shape {
     uint64_t seed;
     int32_t eos_id;      /* -1: <|im_end|> */
     int32_t poisoned_id; /* this token's embedding is NaN; -1: none. F32, not tied */
+    const char *extra_tensor; /* one more vector with this name; NULL: none */
 };
 
 /* Sizes a kernel likes; and sizes that fit nothing: head_dim != width/heads, one KV head,

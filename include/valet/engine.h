@@ -150,8 +150,8 @@ struct valet_engine_source {
 };
 
 /*
- * Runs steps until the source's wait returns false with the batch empty. The calling thread
- * becomes the engine thread and member 0 of the kernel team.
+ * Runs steps until the source's wait returns false; requests still in the batch then end
+ * CANCELLED. The calling thread becomes the engine thread and member 0 of the kernel team.
  */
 VALET_API void valet_engine_run(valet_engine *engine, const struct valet_engine_source *source);
 

@@ -28,7 +28,7 @@ static struct engine_seq *free_place(struct valet_engine *e)
         if (e->seqs[i].state == ENGINE_SEQ_FREE)
             return &e->seqs[i];
     }
-    ASSERT(!"a source gave more requests than there is room for");
+    ASSERT(0 && "a source gave more requests than there is room for");
 }
 
 /* Hands an event to the source, or keeps it. */

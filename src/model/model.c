@@ -117,7 +117,7 @@ static enum base_err read_params(const struct gguf *file, const char *arch, stru
 /* ---- tensors ---- */
 
 /* Finds a tensor and checks its shape: `rows` x `columns`, rows 1 for a vector. */
-static enum base_err find(const struct model *m, const char *name, int64_t rows, int64_t columns,
+static enum base_err find(struct model *m, const char *name, int64_t rows, int64_t columns,
                           const struct gguf_tensor **out, struct base_err_info *info)
 {
     const struct gguf_tensor *t = gguf_tensor_find(m->file, name);
@@ -132,7 +132,24 @@ static enum base_err find(const struct model *m, const char *name, int64_t rows,
         return base_err_set_at(info, E_UNSUPPORTED, t->byte,
                                "tensor '%s' has a type (%u) without kernels for %s", name, t->type,
                                tensor_isa_name(m->isa));
+    m->used[t - gguf_tensor_at(m->file, 0)] = true;
     *out = t;
+    return OK;
+}
+
+/*
+ * A tensor that nobody asked for changes the computation in a way that is not built (biases,
+ * factors of rotations): better refused than computed wrongly.
+ */
+static enum base_err check_all_used(const struct model *m, struct base_err_info *info)
+{
+    for (size_t i = 0; i < gguf_tensor_count(m->file); i++) {
+        const struct gguf_tensor *t = gguf_tensor_at(m->file, i);
+        if (!m->used[i])
+            return base_err_set_at(info, E_UNSUPPORTED, t->byte,
+                                   "tensor '%.*s' is not supported yet", (int)t->name.len,
+                                   t->name.data);
+    }
     return OK;
 }
 
@@ -242,6 +259,9 @@ static enum base_err load(struct model *m, struct base_err_info *info)
         return base_err_set(info, E_UNSUPPORTED,
                             "model architecture '%.*s' is not supported; supported: llama",
                             (int)(arch.len < 40 ? arch.len : 40), arch.data);
+    m->used = mem_calloc(MEM_MODEL, gguf_tensor_count(m->file) + 1, sizeof *m->used);
+    if (!m->used)
+        return base_err_set(info, E_NOMEM, "out of memory");
     rc = read_params(m->file, "llama", &m->params, info);
     if (!rc)
         rc = load_ends(m, info);
@@ -255,7 +275,7 @@ static enum base_err load(struct model *m, struct base_err_info *info)
         if (rc)
             return rc;
     }
-    return OK;
+    return check_all_used(m, info);
 }
 
 enum base_err model_open(const char *path, const struct tensor_isa *isa, struct team *team,
@@ -299,6 +319,7 @@ void model_close(struct model *m)
         free_layer(&m->layers[i]);
     mem_free(m->layers);
     mem_free(m->out_norm);
+    mem_free(m->used);
     tensor_matrix_unpack(&m->head);
     gguf_close(m->file);
     mem_free(m);

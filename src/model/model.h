@@ -1,6 +1,7 @@
 #ifndef MODEL_MODEL_H
 #define MODEL_MODEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -61,6 +62,7 @@ struct model {
     struct tensor_matrix head;   /* [vocab][width]; the embedding once more if tied */
     float *out_norm;             /* [width] */
     struct model_layer *layers;  /* [params.layers] */
+    bool *used;                  /* [tensors of the file] that the loader asked for */
     uint64_t parameters;
     uint64_t weight_bytes;       /* in the file */
     uint64_t packed_bytes;

@@ -111,6 +111,13 @@ START_TEST(what_cannot_be_loaded_is_refused)
     ck_assert_int_eq(load(g_tiny.path, &options, &error), VALET_E_CORRUPT);
     ck_assert_ptr_nonnull(strstr(error.message, "eos_token_id"));
     remove_shape();
+
+    shape = tiny_plain(TENSOR_F32);
+    shape.extra_tensor = "rope_freqs.weight"; /* would change the answers */
+    write_shape(shape);
+    ck_assert_int_eq(load(g_tiny.path, &options, &error), VALET_E_UNSUPPORTED);
+    ck_assert_ptr_nonnull(strstr(error.message, "rope_freqs.weight"));
+    remove_shape();
 }
 END_TEST
 
