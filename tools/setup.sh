@@ -31,6 +31,7 @@ look() {
             need libuv1-dev has_library libuv
             need libjansson-dev has_library jansson
             need libpcre2-dev has_library libpcre2-8
+            need libutf8proc-dev has_library libutf8proc
             need python3 command -v python3
             need python3-pip has_module pip
             need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt
