@@ -41,12 +41,13 @@ function(valet_folder name)
   target_link_libraries(valet_${name} PUBLIC ${arg_LINK})
 endfunction()
 
-# valet_test(TIER FOLDER NAME LINK x ...): tests/FOLDER/NAME_test.c, a Check program
-# run by ctest as TIER.FOLDER.NAME and found by the label TIER.
+# valet_test(TIER FOLDER NAME [LINK x ...] [SOURCES more.c ...] [TIMEOUT s] [ARGS a ...]):
+# tests/FOLDER/NAME_test.c, a Check program run by ctest as TIER.FOLDER.NAME and found by the
+# label TIER. The tier "slow" is left out of `make test` and is what `make golden` runs.
 function(valet_test tier folder name)
   cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LINK;ARGS" ${ARGN})
   set(target ${tier}_${folder}_${name})
-  add_executable(${target} ${name}_test.c ${arg_SOURCES})
+  add_executable(${target} ${CMAKE_CURRENT_SOURCE_DIR}/${name}_test.c ${arg_SOURCES})
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_link_libraries(${target} PRIVATE valet_${folder} ${arg_LINK} PkgConfig::CHECK)
   if(NOT arg_TIMEOUT)

@@ -3,6 +3,18 @@
 
 #include "tensor/tensor.h"
 
+/* The query heads of one KV head and where their keys and values are. */
+struct tensor_heads {
+    int64_t group;    /* query heads, neighbours in a row */
+    int64_t head_dim;
+    int64_t stride;   /* floats from a row to the next in q and out */
+    float scale;
+    int64_t window;   /* 0: all keys */
+    const uint8_t *kv_head; /* this layer and head in block 0; block b lies b * block_bytes on */
+    size_t block_bytes;
+    const uint32_t *blocks; /* the sequence's block table */
+};
+
 /*
  * What an instruction set provides. Every function is pure, runs in one thread and works on
  * one tile; tensor.c splits the work. The reference set is plain C in double precision and
@@ -34,8 +46,9 @@ struct tensor_isa {
     /* ---- rows ---- */
     void (*rmsnorm)(float *y, const float *x, const float *w, int64_t n, float eps);
     void (*add)(float *x, const float *y, int64_t n);
-    void (*swiglu)(float *y, const float *gate, const float *up, int64_t n);
-    void (*rope)(float *x, const float *rot, int64_t n_heads, int64_t head_dim, int64_t n_pairs);
+    void (*gated)(enum tensor_gate kind, float *y, const float *gate, const float *up, int64_t n);
+    void (*rope)(enum tensor_rope_kind kind, float *x, const float *rot, int64_t n_heads,
+                 int64_t head_dim, int64_t n_pairs);
 
     /* ---- KV ---- */
     size_t (*kv_head_bytes)(int64_t head_dim);
@@ -43,13 +56,11 @@ struct tensor_isa {
     void (*kv_write)(void *head, int64_t slot, const float *k, const float *v, int64_t head_dim);
     /*
      * Attention of `n_rows` neighbouring rows of one sequence, the first at position `pos`,
-     * for the `group` query heads that share one KV head. q and out point at the first of
-     * these heads in the first row; rows lie `stride` floats apart. Block b of this layer and
-     * head lies at kv_head + b * block_bytes.
+     * for the query heads that share one KV head. q and out point at the first of these heads
+     * in the first row.
      */
-    void (*attention)(float *out, const float *q, int64_t stride, int64_t n_rows, int64_t pos,
-                      int64_t group, int64_t head_dim, const uint8_t *kv_head,
-                      size_t block_bytes, const uint32_t *blocks);
+    void (*attention)(float *out, const float *q, int64_t n_rows, int64_t pos,
+                      const struct tensor_heads *heads);
     int64_t attention_rows; /* rows of one call at most */
 };
 

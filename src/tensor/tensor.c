@@ -156,25 +156,47 @@ void tensor_add(struct tensor_ctx *ctx, float *x, const float *y, int64_t n_rows
     run_rows(&job, add_tile);
 }
 
-static void swiglu_tile(void *arg, int64_t tile)
+static void add_bias_tile(void *arg, int64_t tile)
 {
     struct rows_job *job = arg;
-    int64_t first = tile * job->rows_per_tile;
-    job->ctx->isa->swiglu(job->y + first * job->n, job->x + first * job->n,
-                          job->w + first * job->n, (tile_end_row(job, tile) - first) * job->n);
+    for (int64_t r = tile * job->rows_per_tile; r < tile_end_row(job, tile); r++)
+        job->ctx->isa->add(job->y + r * job->n, job->x, job->n);
 }
 
-void tensor_swiglu(struct tensor_ctx *ctx, float *y, const float *gate, const float *up,
-                   int64_t n_rows, int64_t n)
+void tensor_add_bias(struct tensor_ctx *ctx, float *x, const float *bias, int64_t n_rows,
+                     int64_t n)
 {
-    struct rows_job job = {
-        .ctx = ctx, .y = y, .x = gate, .w = up, .n_rows = n_rows, .n = n
+    struct rows_job job = { .ctx = ctx, .y = x, .x = bias, .n_rows = n_rows, .n = n };
+    run_rows(&job, add_bias_tile);
+}
+
+struct gated_job {
+    struct rows_job rows; /* x: gate, w: up */
+    enum tensor_gate kind;
+};
+
+static void gated_tile(void *arg, int64_t tile)
+{
+    struct gated_job *job = arg;
+    const struct rows_job *rows = &job->rows;
+    int64_t first = tile * rows->rows_per_tile;
+    rows->ctx->isa->gated(job->kind, rows->y + first * rows->n, rows->x + first * rows->n,
+                          rows->w + first * rows->n, (tile_end_row(rows, tile) - first) * rows->n);
+}
+
+void tensor_gated(struct tensor_ctx *ctx, enum tensor_gate kind, float *y, const float *gate,
+                  const float *up, int64_t n_rows, int64_t n)
+{
+    struct gated_job job = {
+        .rows = { .ctx = ctx, .y = y, .x = gate, .w = up, .n_rows = n_rows, .n = n },
+        .kind = kind,
     };
-    run_rows(&job, swiglu_tile);
+    run_rows(&job.rows, gated_tile);
 }
 
 struct rope_job {
     struct rows_job rows; /* y: the rows, w: the rotations */
+    enum tensor_rope_kind kind;
     int64_t n_heads;
     int64_t head_dim;
     int64_t n_pairs;
@@ -185,16 +207,17 @@ static void rope_tile(void *arg, int64_t tile)
     struct rope_job *job = arg;
     const struct rows_job *rows = &job->rows;
     for (int64_t r = tile * rows->rows_per_tile; r < tile_end_row(rows, tile); r++)
-        rows->ctx->isa->rope(rows->y + r * rows->n, rows->w + r * 2 * job->n_pairs, job->n_heads,
-                             job->head_dim, job->n_pairs);
+        rows->ctx->isa->rope(job->kind, rows->y + r * rows->n, rows->w + r * 2 * job->n_pairs,
+                             job->n_heads, job->head_dim, job->n_pairs);
 }
 
-void tensor_rope(struct tensor_ctx *ctx, float *x, const float *rot, int64_t n_rows,
-                 int64_t n_heads, int64_t head_dim, int64_t n_pairs)
+void tensor_rope(struct tensor_ctx *ctx, enum tensor_rope_kind kind, float *x, const float *rot,
+                 int64_t n_rows, int64_t n_heads, int64_t head_dim, int64_t n_pairs)
 {
     ASSERT(2 * n_pairs <= head_dim);
     struct rope_job job = {
         .rows = { .ctx = ctx, .y = x, .w = rot, .n_rows = n_rows, .n = n_heads * head_dim },
+        .kind = kind,
         .n_heads = n_heads,
         .head_dim = head_dim,
         .n_pairs = n_pairs,
@@ -313,6 +336,12 @@ void tensor_kv_fini(struct tensor_kv *kv)
     *kv = (struct tensor_kv){ 0 };
 }
 
+void tensor_kv_copy(struct tensor_kv *kv, uint32_t to, uint32_t from)
+{
+    ASSERT(to < kv->block_count && from < kv->block_count);
+    memcpy(kv->data + to * kv->block_bytes, kv->data + from * kv->block_bytes, kv->block_bytes);
+}
+
 struct attention_job {
     const struct tensor_ctx *ctx;
     float *out;
@@ -321,7 +350,7 @@ struct attention_job {
     const float *v;
     struct tensor_kv *kv;
     uint8_t *kv_layer; /* this layer's part of block 0 */
-    int64_t n_heads;
+    const struct tensor_attention_args *args;
     const struct tensor_rows *rows;
     int64_t rows_per_tile; /* of the writing job */
 };
@@ -355,31 +384,37 @@ static void attention_tile(void *arg, int64_t tile)
     const struct attention_job *job = arg;
     const struct tensor_kv *kv = job->kv;
     const struct tensor_rows *rows = job->rows;
-    int64_t group = job->n_heads / kv->n_kv;
     int64_t h = tile % kv->n_kv;
     int64_t r = tile / kv->n_kv * kv->isa->attention_rows;
     int64_t end = r + kv->isa->attention_rows;
     if (end > rows->n_rows)
         end = rows->n_rows;
-    int64_t stride = job->n_heads * kv->head_dim;
+    struct tensor_heads heads = {
+        .group = job->args->n_heads / kv->n_kv,
+        .head_dim = kv->head_dim,
+        .stride = job->args->n_heads * kv->head_dim,
+        .scale = job->args->scale,
+        .window = job->args->window,
+        .kv_head = job->kv_layer + (size_t)h * kv->head_bytes,
+        .block_bytes = kv->block_bytes,
+    };
     while (r < end) {
         int64_t n = 1;
         while (r + n < end && rows->blocks[r + n] == rows->blocks[r] &&
                rows->pos[r + n] == rows->pos[r] + n)
             n++;
-        int64_t at = r * stride + h * group * kv->head_dim;
-        kv->isa->attention(job->out + at, job->q + at, stride, n, rows->pos[r], group,
-                           kv->head_dim, job->kv_layer + (size_t)h * kv->head_bytes,
-                           kv->block_bytes, rows->blocks[r]);
+        int64_t at = r * heads.stride + h * heads.group * heads.head_dim;
+        heads.blocks = rows->blocks[r];
+        kv->isa->attention(job->out + at, job->q + at, n, rows->pos[r], &heads);
         r += n;
     }
 }
 
 void tensor_attention(struct tensor_ctx *ctx, float *out, const float *q, const float *k,
-                      const float *v, struct tensor_kv *kv, int64_t layer, int64_t n_heads,
-                      const struct tensor_rows *rows)
+                      const float *v, struct tensor_kv *kv,
+                      const struct tensor_attention_args *args, const struct tensor_rows *rows)
 {
-    ASSERT(n_heads % kv->n_kv == 0 && layer < kv->n_layers);
+    ASSERT(args->n_heads % kv->n_kv == 0 && args->layer < kv->n_layers && args->window >= 0);
     if (rows->n_rows == 0)
         return;
     struct attention_job job = {
@@ -389,8 +424,8 @@ void tensor_attention(struct tensor_ctx *ctx, float *out, const float *q, const 
         .k = k,
         .v = v,
         .kv = kv,
-        .kv_layer = kv->data + (size_t)layer * (size_t)kv->n_kv * kv->head_bytes,
-        .n_heads = n_heads,
+        .kv_layer = kv->data + (size_t)args->layer * (size_t)kv->n_kv * kv->head_bytes,
+        .args = args,
         .rows = rows,
         .rows_per_tile = rows->n_rows * kv->n_kv * kv->head_dim <= SMALL_FLOATS
                              ? rows->n_rows

@@ -100,19 +100,36 @@ void tensor_matmul_many(struct tensor_ctx *ctx, float *const *y,
 /* x [n_rows][n] += y. */
 void tensor_add(struct tensor_ctx *ctx, float *x, const float *y, int64_t n_rows, int64_t n);
 
-/* y [n_rows][n] = silu(gate) * up; y may be gate. */
-void tensor_swiglu(struct tensor_ctx *ctx, float *y, const float *gate, const float *up,
-                   int64_t n_rows, int64_t n);
+/* x [n_rows][n] += bias [n] in every row. */
+void tensor_add_bias(struct tensor_ctx *ctx, float *x, const float *bias, int64_t n_rows,
+                     int64_t n);
 
 /*
- * Rotates pairs of neighbours (2i, 2i+1) of the first 2*n_pairs dimensions of each head
- * (rope kind NORM; Su et al. 2021).
+ * y [n_rows][n] = act(gate) * up; y may be gate.
+ * SILU: g / (1 + e^-g). GELU: g/2 (1 + tanh(sqrt(2/pi) (g + 0.044715 g^3))).
+ */
+enum tensor_gate {
+    TENSOR_GATE_SILU,
+    TENSOR_GATE_GELU
+};
+
+void tensor_gated(struct tensor_ctx *ctx, enum tensor_gate kind, float *y, const float *gate,
+                  const float *up, int64_t n_rows, int64_t n);
+
+/*
+ * Rotates pairs among the first 2*n_pairs dimensions of each head (Su et al. 2021): neighbours
+ * (2i, 2i+1) for NORM, the halves (i, i + n_pairs) for NEOX.
  *
  * x       in/out [n_rows][n_heads][head_dim]
  * rot     in     [n_rows][n_pairs][2]: cosine and sine for the row's position
  */
-void tensor_rope(struct tensor_ctx *ctx, float *x, const float *rot, int64_t n_rows,
-                 int64_t n_heads, int64_t head_dim, int64_t n_pairs);
+enum tensor_rope_kind {
+    TENSOR_ROPE_NORM,
+    TENSOR_ROPE_NEOX
+};
+
+void tensor_rope(struct tensor_ctx *ctx, enum tensor_rope_kind kind, float *x, const float *rot,
+                 int64_t n_rows, int64_t n_heads, int64_t head_dim, int64_t n_pairs);
 
 /* ---- the KV cache ---- */
 
@@ -141,6 +158,9 @@ enum base_err tensor_kv_init(struct tensor_kv *kv, const struct tensor_isa *isa,
                              int64_t n_kv, int64_t head_dim, uint64_t block_count);
 void tensor_kv_fini(struct tensor_kv *kv);
 
+/* Copies all keys and values of block `from` to block `to`. */
+void tensor_kv_copy(struct tensor_kv *kv, uint32_t to, uint32_t from);
+
 /* Where a batch's rows stand. Rows of one sequence are neighbours, positions ascending by 1. */
 struct tensor_rows {
     int64_t n_rows;
@@ -150,15 +170,22 @@ struct tensor_rows {
 
 /*
  * Writes k, v [n_rows][n_kv][head_dim] to the cache at each row's position.
- * Then out [n_rows][n_heads][head_dim] = softmax(q k^T / sqrt(head_dim)) v over the keys
- * 0..pos of the row's sequence, q [n_rows][n_heads][head_dim]; query head h reads KV head
- * h / (n_heads / n_kv).
+ * Then out [n_rows][n_heads][head_dim] = softmax(scale q k^T) v over the keys 0..pos of the
+ * row's sequence, or the last `window` of them (0: all), q [n_rows][n_heads][head_dim]; query
+ * head h reads KV head h / (n_heads / n_kv).
  *
  * Numerics: keys in tiles of 32 from position 0, softmax rescaled after each tile
  * (Milakov, Gimelshein 2018), so the bits do not depend on chunking or on the batch.
  */
+struct tensor_attention_args {
+    int64_t layer;
+    int64_t n_heads;
+    float scale;    /* 1/sqrt(head_dim), unless the model says otherwise */
+    int64_t window; /* keys a row sees, itself included; 0: all */
+};
+
 void tensor_attention(struct tensor_ctx *ctx, float *out, const float *q, const float *k,
-                      const float *v, struct tensor_kv *kv, int64_t layer, int64_t n_heads,
-                      const struct tensor_rows *rows);
+                      const float *v, struct tensor_kv *kv,
+                      const struct tensor_attention_args *args, const struct tensor_rows *rows);
 
 #endif

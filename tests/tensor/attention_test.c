@@ -205,8 +205,12 @@ static void run_batch(struct cache *c, struct team *team, const struct part *par
     }
     struct tensor_ctx ctx;
     ck_assert_int_eq(tensor_ctx_init(&ctx, c->kv.isa, team, 1, 32), OK);
-    tensor_attention(&ctx, out.p, q.p, k.p, v.p, &c->kv, LAYERS - 1, shape.n_kv * shape.group,
-                     &rows);
+    const struct tensor_attention_args args = {
+        .layer = LAYERS - 1,
+        .n_heads = shape.n_kv * shape.group,
+        .scale = 1.0f / sqrtf((float)shape.head_dim),
+    };
+    tensor_attention(&ctx, out.p, q.p, k.p, v.p, &c->kv, &args, &rows);
     tensor_ctx_fini(&ctx);
     at = 0;
     for (int i = 0; i < count; i++) {
@@ -588,7 +592,8 @@ START_TEST(a_batch_of_no_rows_writes_nothing)
         ck_assert_int_eq(tensor_ctx_init(&ctx, g_isas[s], g_teams[1], 1, 32), OK);
         struct guarded none = guarded_take(0, GUARD_AFTER);
         struct tensor_rows rows = { 0 };
-        tensor_attention(&ctx, none.p, none.p, none.p, none.p, &c.kv, 0, 9, &rows);
+        const struct tensor_attention_args args = { .n_heads = 9, .scale = 1 };
+        tensor_attention(&ctx, none.p, none.p, none.p, none.p, &c.kv, &args, &rows);
         guarded_give(&none);
         tensor_ctx_fini(&ctx);
         give_cache(&c);

@@ -413,8 +413,8 @@ START_TEST(a_batch_of_no_rows_writes_nothing)
             tensor_matmul(&ctx, none.p, &w.m);
             tensor_rmsnorm(&ctx, none.p, none.p, none.p, 0, 64, 1e-5f);
             tensor_add(&ctx, none.p, none.p, 0, 64);
-            tensor_swiglu(&ctx, none.p, none.p, none.p, 0, 64);
-            tensor_rope(&ctx, none.p, none.p, 0, 2, 32, 16);
+            tensor_gated(&ctx, TENSOR_GATE_SILU, none.p, none.p, none.p, 0, 64);
+            tensor_rope(&ctx, TENSOR_ROPE_NORM, none.p, none.p, 0, 2, 32, 16);
             guarded_give(&none);
             give_weights(&w);
             tensor_ctx_fini(&ctx);
@@ -562,7 +562,7 @@ static void run_op(struct tensor_ctx *ctx, enum row_op op, float *y, const float
         tensor_add(ctx, y, b, n_rows, n);
         return;
     case OP_SWIGLU:
-        tensor_swiglu(ctx, y, a, b, n_rows, n);
+        tensor_gated(ctx, TENSOR_GATE_SILU, y, a, b, n_rows, n);
         return;
     case OP_COUNT:
         break;
@@ -658,7 +658,7 @@ START_TEST(row_operations_take_huge_and_tiny_values)
             a[i] = gates[i % COUNT(gates)];
             b[i] = 0.5f;
         }
-        tensor_swiglu(&ctx, y, a, b, 1, N);
+        tensor_gated(&ctx, TENSOR_GATE_SILU, y, a, b, 1, N);
         check_op(OP_SWIGLU, g_isas[s]->name, y, a, b, N);
         tensor_rmsnorm(&ctx, y, a, b, 1, 12, 1e-5f);
         check_op(OP_RMSNORM, g_isas[s]->name, y, a, b, 12);
@@ -723,7 +723,7 @@ static void check_rope(const struct tensor_isa *isa, struct numbers *rnd, struct
         struct tensor_ctx ctx = take_ctx(isa, g_teams[t]);
         y[t] = guarded_take(bytes, side);
         memcpy(y[t].p, x, bytes);
-        tensor_rope(&ctx, y[t].p, cs, n_rows, s.n_heads, s.head_dim, s.n_pairs);
+        tensor_rope(&ctx, TENSOR_ROPE_NORM, y[t].p, cs, n_rows, s.n_heads, s.head_dim, s.n_pairs);
         first = y[0].p;
         ck_assert_int_eq(bits_differ(y[t].p, first, count), -1);
         tensor_ctx_fini(&ctx);

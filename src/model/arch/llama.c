@@ -69,9 +69,12 @@ static void attention_part(const struct model *m, const struct model_layer *l, i
     tensor_matmul_many(ctx, (float *const[]){ s->q, s->k, s->v },
                        (const struct tensor_matrix *const[]){ &l->attn_q, &l->attn_k, &l->attn_v },
                        3);
-    tensor_rope(ctx, s->q, s->rot, n, p->heads, p->head_dim, p->rope_dim / 2);
-    tensor_rope(ctx, s->k, s->rot, n, p->kv_heads, p->head_dim, p->rope_dim / 2);
-    tensor_attention(ctx, s->attn, s->q, s->k, s->v, kv, layer, p->heads, rows);
+    tensor_rope(ctx, TENSOR_ROPE_NORM, s->q, s->rot, n, p->heads, p->head_dim, p->rope_dim / 2);
+    tensor_rope(ctx, TENSOR_ROPE_NORM, s->k, s->rot, n, p->kv_heads, p->head_dim, p->rope_dim / 2);
+    const struct tensor_attention_args args = {
+        .layer = layer, .n_heads = p->heads, .scale = 1.0f / sqrtf((float)p->head_dim)
+    };
+    tensor_attention(ctx, s->attn, s->q, s->k, s->v, kv, &args, rows);
     tensor_act_set(ctx, s->attn, n, (int64_t)p->heads * p->head_dim);
     tensor_matmul(ctx, s->h, &l->attn_o);
     tensor_add(ctx, s->x, s->h, n, p->width);
@@ -87,7 +90,7 @@ static void ffn_part(const struct model *m, const struct model_layer *l, struct 
     tensor_act_set(ctx, s->h, n, p->width);
     tensor_matmul_many(ctx, (float *const[]){ s->gate, s->up },
                        (const struct tensor_matrix *const[]){ &l->ffn_gate, &l->ffn_up }, 2);
-    tensor_swiglu(ctx, s->gate, s->gate, s->up, n, p->ffn);
+    tensor_gated(ctx, TENSOR_GATE_SILU, s->gate, s->gate, s->up, n, p->ffn);
     tensor_act_set(ctx, s->gate, n, p->ffn);
     tensor_matmul(ctx, s->h, &l->ffn_down);
     tensor_add(ctx, s->x, s->h, n, p->width);

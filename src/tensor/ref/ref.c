@@ -104,26 +104,34 @@ static void ref_add(float *x, const float *y, int64_t n)
         x[i] += y[i];
 }
 
-static void ref_swiglu(float *y, const float *gate, const float *up, int64_t n)
+static double gate_of(enum tensor_gate kind, double g)
 {
-    for (int64_t i = 0; i < n; i++) {
-        double g = (double)gate[i];
-        y[i] = (float)(g / (1.0 + exp(-g)) * (double)up[i]);
-    }
+    if (kind == TENSOR_GATE_SILU)
+        return g / (1.0 + exp(-g));
+    return 0.5 * g * (1.0 + tanh(0.79788456080286535588 * (g + 0.044715 * g * g * g)));
 }
 
-static void ref_rope(float *x, const float *rot, int64_t n_heads, int64_t head_dim,
-                     int64_t n_pairs)
+static void ref_gated(enum tensor_gate kind, float *y, const float *gate, const float *up,
+                      int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = (float)(gate_of(kind, (double)gate[i]) * (double)up[i]);
+}
+
+static void ref_rope(enum tensor_rope_kind kind, float *x, const float *rot, int64_t n_heads,
+                     int64_t head_dim, int64_t n_pairs)
 {
     for (int64_t h = 0; h < n_heads; h++) {
         float *head = x + h * head_dim;
         for (int64_t i = 0; i < n_pairs; i++) {
-            double a = (double)head[2 * i];
-            double b = (double)head[2 * i + 1];
+            float *first = kind == TENSOR_ROPE_NORM ? head + 2 * i : head + i;
+            float *second = kind == TENSOR_ROPE_NORM ? head + 2 * i + 1 : head + i + n_pairs;
+            double a = (double)*first;
+            double b = (double)*second;
             double c = (double)rot[2 * i];
             double s = (double)rot[2 * i + 1];
-            head[2 * i] = (float)(a * c - b * s);
-            head[2 * i + 1] = (float)(a * s + b * c);
+            *first = (float)(a * c - b * s);
+            *second = (float)(a * s + b * c);
         }
     }
 }
@@ -149,18 +157,19 @@ struct softmax {
     double out[HEAD_DIM_MAX];
 };
 
-/* Takes the first `n` keys and values of one block into the running softmax. */
-static void attend_block(struct softmax *s, const float *q, const float *keys, int64_t n,
-                         int64_t head_dim)
+/* Takes the keys and values `begin`..`end`-1 of one block into the running softmax. */
+static void attend_block(struct softmax *s, const float *q, const float *keys, int64_t begin,
+                         int64_t end, const struct tensor_heads *heads)
 {
+    int64_t head_dim = heads->head_dim;
     const float *values = keys + TENSOR_KV_BLOCK * head_dim;
     double score[TENSOR_KV_BLOCK];
     double max = s->max;
-    for (int64_t t = 0; t < n; t++) {
+    for (int64_t t = begin; t < end; t++) {
         double dot = 0;
         for (int64_t i = 0; i < head_dim; i++)
             dot += (double)q[i] * (double)keys[t * head_dim + i];
-        score[t] = dot / sqrt((double)head_dim);
+        score[t] = dot * (double)heads->scale;
         if (score[t] > max)
             max = score[t];
     }
@@ -169,7 +178,7 @@ static void attend_block(struct softmax *s, const float *q, const float *keys, i
     s->sum *= keep;
     for (int64_t i = 0; i < head_dim; i++)
         s->out[i] *= keep;
-    for (int64_t t = 0; t < n; t++) {
+    for (int64_t t = begin; t < end; t++) {
         double p = exp(score[t] - max);
         s->sum += p;
         for (int64_t i = 0; i < head_dim; i++)
@@ -177,28 +186,30 @@ static void attend_block(struct softmax *s, const float *q, const float *keys, i
     }
 }
 
-static void attend(float *out, const float *q, int64_t pos, int64_t head_dim,
-                   const uint8_t *kv_head, size_t block_bytes, const uint32_t *blocks)
+static void attend(float *out, const float *q, int64_t pos, const struct tensor_heads *heads)
 {
     struct softmax s = { .max = -INFINITY };
-    for (int64_t first = 0; first <= pos; first += TENSOR_KV_BLOCK) {
-        int64_t n = pos + 1 - first < TENSOR_KV_BLOCK ? pos + 1 - first : TENSOR_KV_BLOCK;
-        const void *keys = kv_head + blocks[first / TENSOR_KV_BLOCK] * block_bytes;
-        attend_block(&s, q, keys, n, head_dim);
+    int64_t oldest = heads->window > 0 && pos >= heads->window ? pos - heads->window + 1 : 0;
+    int64_t first = oldest / TENSOR_KV_BLOCK * TENSOR_KV_BLOCK;
+    for (; first <= pos; first += TENSOR_KV_BLOCK) {
+        int64_t begin = oldest > first ? oldest - first : 0;
+        int64_t end = pos + 1 - first < TENSOR_KV_BLOCK ? pos + 1 - first : TENSOR_KV_BLOCK;
+        const void *keys =
+            heads->kv_head + heads->blocks[first / TENSOR_KV_BLOCK] * heads->block_bytes;
+        attend_block(&s, q, keys, begin, end, heads);
     }
-    for (int64_t i = 0; i < head_dim; i++)
+    for (int64_t i = 0; i < heads->head_dim; i++)
         out[i] = (float)(s.out[i] / s.sum);
 }
 
-static void ref_attention(float *out, const float *q, int64_t stride, int64_t n_rows, int64_t pos,
-                          int64_t group, int64_t head_dim, const uint8_t *kv_head,
-                          size_t block_bytes, const uint32_t *blocks)
+static void ref_attention(float *out, const float *q, int64_t n_rows, int64_t pos,
+                          const struct tensor_heads *heads)
 {
-    ASSERT(head_dim <= HEAD_DIM_MAX);
+    ASSERT(heads->head_dim <= HEAD_DIM_MAX);
     for (int64_t r = 0; r < n_rows; r++) {
-        for (int64_t h = 0; h < group; h++) {
-            int64_t at = r * stride + h * head_dim;
-            attend(out + at, q + at, pos + r, head_dim, kv_head, block_bytes, blocks);
+        for (int64_t h = 0; h < heads->group; h++) {
+            int64_t at = r * heads->stride + h * heads->head_dim;
+            attend(out + at, q + at, pos + r, heads);
         }
     }
 }
@@ -215,7 +226,7 @@ const struct tensor_isa tensor_isa_ref = {
     .matmul = ref_matmul,
     .rmsnorm = ref_rmsnorm,
     .add = ref_add,
-    .swiglu = ref_swiglu,
+    .gated = ref_gated,
     .rope = ref_rope,
     .kv_head_bytes = ref_kv_head_bytes,
     .kv_write = ref_kv_write,

@@ -423,33 +423,75 @@ static void vnni_add(float *x, const float *y, int64_t n)
     }
 }
 
-static void vnni_swiglu(float *y, const float *gate, const float *up, int64_t n)
+/* g / (1 + e^-g) */
+INLINE __m512 silu_ps(__m512 g)
+{
+    __m512 e = exp_ps(_mm512_sub_ps(_mm512_setzero_ps(), g));
+    return _mm512_div_ps(g, _mm512_add_ps(e, _mm512_set1_ps(1.0f)));
+}
+
+/* g/2 (1 + tanh u) = g / (1 + e^-2u) with u = sqrt(2/pi) (g + 0.044715 g^3). */
+INLINE __m512 gelu_ps(__m512 g)
+{
+    __m512 cube = _mm512_mul_ps(_mm512_mul_ps(g, g), g);
+    __m512 u = _mm512_fmadd_ps(cube, _mm512_set1_ps(0.044715f), g);
+    __m512 e = exp_ps(_mm512_mul_ps(u, _mm512_set1_ps(-1.5957691216057308f)));
+    return _mm512_div_ps(g, _mm512_add_ps(e, _mm512_set1_ps(1.0f)));
+}
+
+static void vnni_gated(enum tensor_gate kind, float *y, const float *gate, const float *up,
+                       int64_t n)
 {
     for (int64_t i = 0; i < n; i += 16) {
         __mmask16 m = tail(n - i);
         __m512 g = _mm512_maskz_loadu_ps(m, gate + i);
-        __m512 e = exp_ps(_mm512_sub_ps(_mm512_setzero_ps(), g));
-        __m512 silu = _mm512_div_ps(g, _mm512_add_ps(e, _mm512_set1_ps(1.0f)));
-        _mm512_mask_storeu_ps(y + i, m, _mm512_mul_ps(silu, _mm512_maskz_loadu_ps(m, up + i)));
+        g = kind == TENSOR_GATE_SILU ? silu_ps(g) : gelu_ps(g);
+        _mm512_mask_storeu_ps(y + i, m, _mm512_mul_ps(g, _mm512_maskz_loadu_ps(m, up + i)));
     }
 }
 
-/* 8 pairs at a time: (a, b) -> (a c - b s, b c + a s), a and b neighbours. */
-static void vnni_rope(float *x, const float *rot, int64_t n_heads, int64_t head_dim,
-                      int64_t n_pairs)
+/* Neighbours, 8 pairs at a time: (a, b) -> (a c - b s, b c + a s). */
+INLINE void rope_norm(float *head, const float *rot, int64_t n_pairs)
+{
+    for (int64_t i = 0; i < 2 * n_pairs; i += 16) {
+        __mmask16 m = tail(2 * n_pairs - i);
+        __m512 v = _mm512_maskz_loadu_ps(m, head + i);
+        __m512 cs = _mm512_maskz_loadu_ps(m, rot + i);
+        __m512 c = _mm512_moveldup_ps(cs);
+        __m512 s = _mm512_movehdup_ps(cs);
+        __m512 swapped = _mm512_permute_ps(v, 0xb1);
+        _mm512_mask_storeu_ps(head + i, m, _mm512_fmaddsub_ps(v, c, _mm512_mul_ps(swapped, s)));
+    }
+}
+
+/* Halves, 16 pairs at a time; `rot` alternates cosine and sine. */
+INLINE void rope_neox(float *head, const float *rot, int64_t n_pairs)
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    for (int64_t i = 0; i < n_pairs; i += 16) {
+        __mmask16 m = tail(n_pairs - i);
+        int64_t floats = 2 * (n_pairs - i);
+        __m512 r0 = _mm512_maskz_loadu_ps(tail(floats), rot + 2 * i);
+        __m512 r1 = floats > 16 ? _mm512_maskz_loadu_ps(tail(floats - 16), rot + 2 * i + 16)
+                                : _mm512_setzero_ps();
+        __m512 c = _mm512_permutex2var_ps(r0, even, r1);
+        __m512 s = _mm512_permutex2var_ps(r0, odd, r1);
+        __m512 a = _mm512_maskz_loadu_ps(m, head + i);
+        __m512 b = _mm512_maskz_loadu_ps(m, head + n_pairs + i);
+        _mm512_mask_storeu_ps(head + i, m, _mm512_fmsub_ps(a, c, _mm512_mul_ps(b, s)));
+        _mm512_mask_storeu_ps(head + n_pairs + i, m, _mm512_fmadd_ps(a, s, _mm512_mul_ps(b, c)));
+    }
+}
+
+static void vnni_rope(enum tensor_rope_kind kind, float *x, const float *rot, int64_t n_heads,
+                      int64_t head_dim, int64_t n_pairs)
 {
     for (int64_t h = 0; h < n_heads; h++) {
-        float *head = x + h * head_dim;
-        for (int64_t i = 0; i < 2 * n_pairs; i += 16) {
-            __mmask16 m = tail(2 * n_pairs - i);
-            __m512 v = _mm512_maskz_loadu_ps(m, head + i);
-            __m512 cs = _mm512_maskz_loadu_ps(m, rot + i);
-            __m512 c = _mm512_moveldup_ps(cs);
-            __m512 s = _mm512_movehdup_ps(cs);
-            __m512 swapped = _mm512_permute_ps(v, 0xb1);
-            _mm512_mask_storeu_ps(head + i, m,
-                                  _mm512_fmaddsub_ps(v, c, _mm512_mul_ps(swapped, s)));
-        }
+        if (kind == TENSOR_ROPE_NORM)
+            rope_norm(x + h * head_dim, rot, n_pairs);
+        else
+            rope_neox(x + h * head_dim, rot, n_pairs);
     }
 }
 
@@ -501,7 +543,9 @@ enum {
 struct attend {
     const float *q[PAIRS];
     float *out[PAIRS];
-    int64_t keys[PAIRS]; /* this pair sees the keys 0..keys-1 */
+    int64_t oldest[PAIRS]; /* this pair sees the keys oldest..keys-1 */
+    int64_t keys[PAIRS];
+    int64_t keys_min; /* the first and the last key that any pair sees, and one more */
     int64_t keys_max;
     float max[PAIRS];
     float sum[PAIRS];
@@ -510,8 +554,8 @@ struct attend {
     float acc[PAIRS][HEAD_DIM_MAX];
 };
 
-/* score [PAIRS][32] = q k^T / sqrt(head_dim) for one tile. */
-INLINE void tile_scores(const struct attend *s, const uint8_t *keys, int64_t head_dim,
+/* score [PAIRS][32] = scale q k^T for one tile. */
+INLINE void tile_scores(const struct attend *s, const uint8_t *keys, int64_t head_dim, float scale,
                         __m512 score[PAIRS][2])
 {
 #pragma GCC unroll 4
@@ -527,19 +571,35 @@ INLINE void tile_scores(const struct attend *s, const uint8_t *keys, int64_t hea
             score[i][1] = _mm512_fmadd_ps(k1, q, score[i][1]);
         }
     }
-    __m512 scale = _mm512_set1_ps(1.0f / sqrtf((float)head_dim));
+    __m512 scales = _mm512_set1_ps(scale);
 #pragma GCC unroll 4
     for (int i = 0; i < PAIRS; i++) {
-        score[i][0] = _mm512_mul_ps(score[i][0], scale);
-        score[i][1] = _mm512_mul_ps(score[i][1], scale);
+        score[i][0] = _mm512_mul_ps(score[i][0], scales);
+        score[i][1] = _mm512_mul_ps(score[i][1], scales);
     }
 }
 
-/* Moves maximum and sum of one pair over a tile whose first `n` keys it sees (n may be <= 0). */
-INLINE void tile_softmax(struct attend *s, int i, const __m512 score[2], int64_t n)
+/* The keys of the tile that begins at key `first` which pair i sees, a bit for each. */
+INLINE uint32_t keys_seen(const struct attend *s, int i, int64_t first)
 {
-    __mmask16 m0 = n <= 0 ? 0 : tail(n);
-    __mmask16 m1 = n <= 16 ? 0 : tail(n - 16);
+    int64_t begin = s->oldest[i] - first;
+    int64_t end = s->keys[i] - first;
+    if (end <= 0 || begin >= TENSOR_KV_BLOCK)
+        return 0;
+    uint32_t below_end = end >= TENSOR_KV_BLOCK ? UINT32_MAX : (1u << end) - 1;
+    return begin <= 0 ? below_end : below_end & (UINT32_MAX << begin);
+}
+
+/* Moves maximum and sum of one pair over a tile of which it sees the keys `seen`. */
+INLINE void tile_softmax(struct attend *s, int i, const __m512 score[2], uint32_t seen)
+{
+    if (seen == 0) {
+        s->keep[i] = 1.0f;
+        memset(s->p[i], 0, sizeof s->p[i]);
+        return;
+    }
+    __mmask16 m0 = (__mmask16)seen;
+    __mmask16 m1 = (__mmask16)(seen >> 16);
     const __m512 lowest = _mm512_set1_ps(-INFINITY);
     __m512 s0 = _mm512_mask_mov_ps(lowest, m0, score[0]);
     __m512 s1 = _mm512_mask_mov_ps(lowest, m1, score[1]);
@@ -556,27 +616,43 @@ INLINE void tile_softmax(struct attend *s, int i, const __m512 score[2], int64_t
     _mm512_storeu_ps(s->p[i] + 16, p1);
 }
 
-/* How many keys of the tile that begins at key `first` pair i sees. */
-INLINE int64_t keys_seen(const struct attend *s, int i, int64_t first)
+/* acc += p v for the keys t_begin..t_end-1, each for the pairs that see it. */
+INLINE void values_for_some(const struct attend *s, __m512 acc[PAIRS][2], const uint8_t *values,
+                            int64_t dim16, bool second, int64_t t_begin, int64_t t_end,
+                            const uint32_t seen[PAIRS])
 {
-    int64_t n = s->keys[i] - first;
-    return n < 0 ? 0 : n < TENSOR_KV_BLOCK ? n : TENSOR_KV_BLOCK;
+    for (int64_t t = t_begin; t < t_end; t++) {
+        const uint8_t *v = values + (size_t)(t * dim16) * 2;
+        __m512 v0 = load_f16(v);
+        __m512 v1 = second ? load_f16(v + 32) : _mm512_setzero_ps();
+#pragma GCC unroll 4
+        for (int i = 0; i < PAIRS; i++) {
+            __mmask16 m = seen[i] >> t & 1 ? 0xffff : 0;
+            __m512 p = _mm512_set1_ps(s->p[i][t]);
+            acc[i][0] = _mm512_mask3_fmadd_ps(p, v0, acc[i][0], m);
+            acc[i][1] = _mm512_mask3_fmadd_ps(p, v1, acc[i][1], m);
+        }
+    }
 }
 
 /*
- * acc = acc * keep + p v, 32 dimensions at a time. The keys that all pairs see come first. A
- * pair does not touch the value of a key it does not see: 0 times infinity is not 0.
+ * acc = acc * keep + p v, 32 dimensions at a time, the keys in order. A pair does not touch
+ * the value of a key it does not see: 0 times infinity is not 0.
  */
-INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim16, int64_t first)
+INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim16,
+                        const uint32_t seen[PAIRS])
 {
-    int64_t seen[PAIRS];
-    int64_t by_all = TENSOR_KV_BLOCK;
-    int64_t by_any = 0;
+    uint32_t by_all = UINT32_MAX;
+    uint32_t by_any = 0;
     for (int i = 0; i < PAIRS; i++) {
-        seen[i] = keys_seen(s, i, first);
-        by_all = seen[i] < by_all ? seen[i] : by_all;
-        by_any = seen[i] > by_any ? seen[i] : by_any;
+        by_all &= seen[i];
+        by_any |= seen[i];
     }
+    /* In the order of keys: some pairs (a window begins), all, some (the last rows end). */
+    int64_t begin = by_any ? __builtin_ctz(by_any) : 0;
+    int64_t end = by_any ? 32 - __builtin_clz(by_any) : 0;
+    int64_t all_begin = by_all ? __builtin_ctz(by_all) : end;
+    int64_t all_end = by_all ? 32 - __builtin_clz(by_all) : end;
     for (int64_t d = 0; d < dim16; d += 32) {
         bool second = d + 16 < dim16;
         __m512 acc[PAIRS][2];
@@ -587,7 +663,8 @@ INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim16, 
             acc[i][1] = second ? _mm512_mul_ps(_mm512_loadu_ps(s->acc[i] + d + 16), keep)
                                : _mm512_setzero_ps();
         }
-        for (int64_t t = 0; t < by_all; t++) {
+        values_for_some(s, acc, values + d * 2, dim16, second, begin, all_begin, seen);
+        for (int64_t t = all_begin; t < all_end; t++) {
             const uint8_t *v = values + (size_t)(t * dim16 + d) * 2;
             __m512 v0 = load_f16(v);
             __m512 v1 = second ? load_f16(v + 32) : _mm512_setzero_ps();
@@ -598,18 +675,7 @@ INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim16, 
                 acc[i][1] = _mm512_fmadd_ps(p, v1, acc[i][1]);
             }
         }
-        for (int64_t t = by_all; t < by_any; t++) {
-            const uint8_t *v = values + (size_t)(t * dim16 + d) * 2;
-            __m512 v0 = load_f16(v);
-            __m512 v1 = second ? load_f16(v + 32) : _mm512_setzero_ps();
-#pragma GCC unroll 4
-            for (int i = 0; i < PAIRS; i++) {
-                __mmask16 m = t < seen[i] ? 0xffff : 0;
-                __m512 p = _mm512_set1_ps(s->p[i][t]);
-                acc[i][0] = _mm512_mask3_fmadd_ps(p, v0, acc[i][0], m);
-                acc[i][1] = _mm512_mask3_fmadd_ps(p, v1, acc[i][1], m);
-            }
-        }
+        values_for_some(s, acc, values + d * 2, dim16, second, all_end, end, seen);
 #pragma GCC unroll 4
         for (int i = 0; i < PAIRS; i++) {
             _mm512_storeu_ps(s->acc[i] + d, acc[i][0]);
@@ -619,23 +685,28 @@ INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim16, 
     }
 }
 
-static void attend_pairs(struct attend *s, int64_t head_dim, const uint8_t *kv_head,
-                         size_t block_bytes, const uint32_t *blocks)
+static void attend_pairs(struct attend *s, const struct tensor_heads *heads)
 {
+    int64_t head_dim = heads->head_dim;
     int64_t dim16 = dim_16(head_dim);
     for (int i = 0; i < PAIRS; i++) {
         s->max[i] = -INFINITY;
         s->sum[i] = 0;
         memset(s->acc[i], 0, (size_t)dim16 * sizeof(float));
     }
-    for (int64_t first = 0; first < s->keys_max; first += TENSOR_KV_BLOCK) {
-        const uint8_t *head = kv_head + blocks[first / TENSOR_KV_BLOCK] * block_bytes;
+    int64_t first = s->keys_min / TENSOR_KV_BLOCK * TENSOR_KV_BLOCK;
+    for (; first < s->keys_max; first += TENSOR_KV_BLOCK) {
+        const uint8_t *head =
+            heads->kv_head + heads->blocks[first / TENSOR_KV_BLOCK] * heads->block_bytes;
         __m512 score[PAIRS][2];
-        tile_scores(s, head, head_dim, score);
+        uint32_t seen[PAIRS];
+        tile_scores(s, head, head_dim, heads->scale, score);
 #pragma GCC unroll 4
-        for (int i = 0; i < PAIRS; i++)
-            tile_softmax(s, i, score[i], s->keys[i] - first);
-        tile_values(s, values_of(head, head_dim), dim16, first);
+        for (int i = 0; i < PAIRS; i++) {
+            seen[i] = keys_seen(s, i, first);
+            tile_softmax(s, i, score[i], seen[i]);
+        }
+        tile_values(s, values_of(head, head_dim), dim16, seen);
     }
 }
 
@@ -647,27 +718,36 @@ static void store_pair(const struct attend *s, int i, int64_t head_dim)
                               _mm512_mul_ps(_mm512_loadu_ps(s->acc[i] + d), inverse));
 }
 
-static void vnni_attention(float *out, const float *q, int64_t stride, int64_t n_rows, int64_t pos,
-                           int64_t group, int64_t head_dim, const uint8_t *kv_head,
-                           size_t block_bytes, const uint32_t *blocks)
+/* What a pair reads, writes and sees. */
+static void place_pair(struct attend *s, int i, int64_t pair, float *out, const float *q,
+                       int64_t pos, const struct tensor_heads *heads)
 {
-    ASSERT(head_dim <= HEAD_DIM_MAX);
+    int64_t row = pair / heads->group;
+    int64_t at = row * heads->stride + pair % heads->group * heads->head_dim;
+    s->q[i] = q + at;
+    s->out[i] = out + at;
+    s->keys[i] = pos + row + 1;
+    s->oldest[i] =
+        heads->window > 0 && s->keys[i] > heads->window ? s->keys[i] - heads->window : 0;
+    s->keys_max = s->keys[i] > s->keys_max ? s->keys[i] : s->keys_max;
+    s->keys_min = s->oldest[i] < s->keys_min ? s->oldest[i] : s->keys_min;
+}
+
+static void vnni_attention(float *out, const float *q, int64_t n_rows, int64_t pos,
+                           const struct tensor_heads *heads)
+{
+    ASSERT(heads->head_dim <= HEAD_DIM_MAX);
     struct attend s;
-    int64_t count = n_rows * group;
+    int64_t count = n_rows * heads->group;
     for (int64_t first = 0; first < count; first += PAIRS) {
         int64_t n = count - first < PAIRS ? count - first : PAIRS;
         s.keys_max = 0;
-        for (int i = 0; i < PAIRS; i++) {
-            int64_t pair = first + (i < n ? i : 0); /* a free place repeats the first pair */
-            int64_t at = pair / group * stride + pair % group * head_dim;
-            s.q[i] = q + at;
-            s.out[i] = out + at;
-            s.keys[i] = pos + pair / group + 1;
-            s.keys_max = s.keys[i] > s.keys_max ? s.keys[i] : s.keys_max;
-        }
-        attend_pairs(&s, head_dim, kv_head, block_bytes, blocks);
+        s.keys_min = INT64_MAX;
+        for (int i = 0; i < PAIRS; i++) /* a free place repeats the first pair */
+            place_pair(&s, i, first + (i < n ? i : 0), out, q, pos, heads);
+        attend_pairs(&s, heads);
         for (int i = 0; i < n; i++)
-            store_pair(&s, i, head_dim);
+            store_pair(&s, i, heads->head_dim);
     }
 }
 
@@ -683,7 +763,7 @@ const struct tensor_isa tensor_isa_avx512vnni = {
     .matmul = vnni_matmul,
     .rmsnorm = vnni_rmsnorm,
     .add = vnni_add,
-    .swiglu = vnni_swiglu,
+    .gated = vnni_gated,
     .rope = vnni_rope,
     .kv_head_bytes = vnni_kv_head_bytes,
     .kv_write = vnni_kv_write,
