@@ -1,5 +1,6 @@
 /*
- * Merging the bytes of a piece. Short pieces, which are nearly all, are merged in an array:
+ * Merging the symbols of a piece: the tokens of its bytes, for SentencePiece of its
+ * characters. Short pieces, which are nearly all, are merged in an array:
  * look for the best pair, merge it, look again. Long ones are a linked list with a heap of
  * the pairs in it, best rank first, then leftmost.
  *
@@ -7,7 +8,8 @@
  *  1. Every pair of neighbours that has a merge is in the heap, under the position of its
  *     left symbol.
  *  2. An entry may be stale: its symbols have changed since. It is valid if the pair at its
- *     position has its rank now, for a rank belongs to one pair only.
+ *     position has its rank now. If that is another pair of the same rank, which only scores
+ *     can have, the entry is as good as that pair's own.
  *  3. It never holds more than two entries a symbol: one for each pair at the start, and
  *     each merge takes one out and puts at most two in.
  */
@@ -24,6 +26,7 @@ enum {
 
 void tokenizer_bpe_work_fini(struct tokenizer_bpe_work *w)
 {
+    mem_free(w->ids);
     mem_free(w->symbols);
     mem_free(w->heap);
     *w = (struct tokenizer_bpe_work){ 0 };
@@ -61,24 +64,6 @@ static size_t merge_short(const struct tokenizer_merges *m, int32_t *ids, size_t
         merge_at(m, ids, found, count, best);
         count--;
     }
-}
-
-static enum base_err encode_short(const struct tokenizer *t, struct tokenizer_text piece,
-                                  struct tokenizer_ids *ids)
-{
-    int32_t work[SHORT_MAX];
-    size_t count = 0;
-    for (size_t i = 0; i < piece.len; i++) {
-        int32_t id = t->byte_ids[(unsigned char)piece.data[i]];
-        if (id >= 0)
-            work[count++] = id;
-    }
-    if (count > 1)
-        count = merge_short(&t->merges, work, count);
-    enum base_err rc = OK;
-    for (size_t i = 0; i < count && !rc; i++)
-        rc = tokenizer_ids_push(ids, work[i]);
-    return rc;
 }
 
 static void heap_push(struct tokenizer_bpe_work *w, uint64_t entry)
@@ -127,7 +112,7 @@ static void offer(const struct tokenizer_merges *m, struct tokenizer_bpe_work *w
 {
     const struct tokenizer_merge *merge = merge_of(m, w, at);
     if (merge)
-        heap_push(w, (uint64_t)(uint32_t)merge->rank << 32 | (uint32_t)at);
+        heap_push(w, (uint64_t)merge->rank << 32 | (uint32_t)at);
 }
 
 static void merge_long(const struct tokenizer_merges *m, struct tokenizer_bpe_work *w,
@@ -140,7 +125,7 @@ static void merge_long(const struct tokenizer_merges *m, struct tokenizer_bpe_wo
         uint64_t entry = heap_pop(w);
         int32_t at = (int32_t)(uint32_t)entry;
         const struct tokenizer_merge *merge = merge_of(m, w, at);
-        if (!merge || (uint32_t)merge->rank != entry >> 32)
+        if (!merge || merge->rank != entry >> 32)
             continue;
         struct tokenizer_symbol *left = &w->symbols[at];
         struct tokenizer_symbol *right = &w->symbols[left->next];
@@ -155,11 +140,27 @@ static void merge_long(const struct tokenizer_merges *m, struct tokenizer_bpe_wo
     }
 }
 
-static enum base_err work_reserve(struct tokenizer_bpe_work *w, size_t count)
+/* Merges ids[count] through the list; returns how many are left. */
+static size_t merge_listed(const struct tokenizer_merges *m, struct tokenizer_bpe_work *w,
+                           int32_t *ids, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        w->symbols[i] = (struct tokenizer_symbol){ ids[i], (int32_t)i - 1, (int32_t)i + 1 };
+    w->symbols[count - 1].next = -1;
+    merge_long(m, w, (int32_t)count);
+    size_t left = 0;
+    for (int32_t at = 0; at >= 0; at = w->symbols[at].next)
+        ids[left++] = w->symbols[at].id;
+    return left;
+}
+
+static enum base_err list_reserve(struct tokenizer_bpe_work *w, size_t count)
 {
     if (count <= w->cap)
         return OK;
-    tokenizer_bpe_work_fini(w);
+    mem_free(w->symbols);
+    mem_free(w->heap);
+    w->cap = 0;
     w->symbols = mem_calloc(MEM_TOKENIZER, count, sizeof *w->symbols);
     w->heap = mem_calloc(MEM_TOKENIZER, 2 * count, sizeof *w->heap);
     if (!w->symbols || !w->heap)
@@ -168,53 +169,77 @@ static enum base_err work_reserve(struct tokenizer_bpe_work *w, size_t count)
     return OK;
 }
 
-/* The bytes of a piece that have a token. */
-static size_t count_known(const struct tokenizer *t, struct tokenizer_text piece)
+enum base_err tokenizer_bpe_merge(const struct tokenizer_merges *m, struct tokenizer_bpe_work *w,
+                                  int32_t *ids, size_t *count)
+{
+    if (*count <= 1)
+        return OK;
+    if (*count <= SHORT_MAX) {
+        *count = merge_short(m, ids, *count);
+        return OK;
+    }
+    if (*count > INT32_MAX)
+        return E_TOO_BIG;
+    enum base_err rc = list_reserve(w, *count);
+    if (!rc)
+        *count = merge_listed(m, w, ids, *count);
+    return rc;
+}
+
+enum base_err tokenizer_bpe_work_ids(struct tokenizer_bpe_work *w, size_t count)
+{
+    if (count <= w->ids_cap)
+        return OK;
+    size_t bytes;
+    if (__builtin_mul_overflow(count, sizeof *w->ids, &bytes))
+        return E_NOMEM;
+    int32_t *grown = mem_realloc(MEM_TOKENIZER, w->ids, bytes);
+    if (!grown)
+        return E_NOMEM;
+    w->ids = grown;
+    w->ids_cap = count;
+    return OK;
+}
+
+/* The tokens of the bytes that have one. `out` has room for `piece.len`. */
+static size_t fill_bytes(const struct tokenizer *t, struct tokenizer_text piece, int32_t *out)
 {
     size_t count = 0;
-    for (size_t i = 0; i < piece.len; i++)
-        count += t->byte_ids[(unsigned char)piece.data[i]] >= 0;
+    for (size_t i = 0; i < piece.len; i++) {
+        int32_t id = t->byte_ids[(unsigned char)piece.data[i]];
+        if (id >= 0)
+            out[count++] = id;
+    }
     return count;
 }
 
-static void fill_symbols(const struct tokenizer *t, struct tokenizer_text piece,
-                         struct tokenizer_symbol *symbols)
+static enum base_err encode_bytes(const struct tokenizer *t, struct tokenizer_text piece,
+                                  struct tokenizer_bpe_work *w, int32_t *symbols,
+                                  struct tokenizer_ids *ids)
 {
-    int32_t count = 0;
-    for (size_t i = 0; i < piece.len; i++) {
-        int32_t id = t->byte_ids[(unsigned char)piece.data[i]];
-        if (id < 0)
-            continue;
-        symbols[count] = (struct tokenizer_symbol){ id, count - 1, count + 1 };
-        count++;
-    }
-    symbols[count - 1].next = -1;
-}
-
-static enum base_err encode_long(const struct tokenizer *t, struct tokenizer_text piece,
-                                 struct tokenizer_bpe_work *w, struct tokenizer_ids *ids)
-{
-    size_t count = count_known(t, piece);
-    if (count == 0)
-        return OK;
+    size_t count = fill_bytes(t, piece, symbols);
     /* Even if it were all longest tokens there would be no room: no need to try. This also
-     * bounds the memory below by the caller's maximum. */
-    if (count > INT32_MAX || count / t->vocab.bytes_max > ids->count_max - ids->count)
+     * bounds the memory of merging by the caller's maximum. */
+    if (count / t->vocab.bytes_max > ids->count_max - ids->count)
         return E_TOO_BIG;
-    enum base_err rc = work_reserve(w, count);
-    if (rc)
-        return rc;
-    fill_symbols(t, piece, w->symbols);
-    merge_long(&t->merges, w, (int32_t)count);
-    for (int32_t at = 0; at >= 0 && !rc; at = w->symbols[at].next)
-        rc = tokenizer_ids_push(ids, w->symbols[at].id);
+    enum base_err rc = tokenizer_bpe_merge(&t->merges, w, symbols, &count);
+    for (size_t i = 0; i < count && !rc; i++)
+        rc = tokenizer_ids_push(ids, symbols[i]);
     return rc;
 }
 
 enum base_err tokenizer_bpe_encode(const struct tokenizer *t, struct tokenizer_text piece,
                                    struct tokenizer_bpe_work *w, struct tokenizer_ids *ids)
 {
-    if (piece.len <= SHORT_MAX)
-        return encode_short(t, piece, ids);
-    return encode_long(t, piece, w, ids);
+    if (t->vocab.byte_slots) {
+        int32_t id = tokenizer_vocab_find_bytes(&t->vocab, piece.data, piece.len);
+        if (id >= 0)
+            return tokenizer_ids_push(ids, id);
+    }
+    if (piece.len <= SHORT_MAX) {
+        int32_t symbols[SHORT_MAX];
+        return encode_bytes(t, piece, w, symbols, ids);
+    }
+    enum base_err rc = tokenizer_bpe_work_ids(w, piece.len);
+    return rc ? rc : encode_bytes(t, piece, w, w->ids, ids);
 }

@@ -12,7 +12,9 @@ enum {
 void tokenizer_decoder_init(struct tokenizer_decoder *d, const struct tokenizer *t,
                             bool show_control)
 {
-    *d = (struct tokenizer_decoder){ .tokenizer = t, .show_control = show_control };
+    *d = (struct tokenizer_decoder){ .tokenizer = t,
+                                     .show_control = show_control,
+                                     .at_start = true };
 }
 
 size_t tokenizer_piece_bytes_max(const struct tokenizer *t)
@@ -47,9 +49,17 @@ static size_t release(struct tokenizer_decoder *d, char *out)
 
 size_t tokenizer_decode(struct tokenizer_decoder *d, int32_t id, char *out)
 {
-    struct tokenizer_text bytes = tokenizer_bytes(d->tokenizer, id);
-    if (tokenizer_type(d->tokenizer, id) == TOKENIZER_CONTROL && !d->show_control)
+    const struct tokenizer *t = d->tokenizer;
+    struct tokenizer_text bytes = tokenizer_bytes(t, id);
+    bool reserved = tokenizer_vocab_is_reserved(&t->vocab, id);
+    if (bytes.len == 0 || (reserved && !d->show_control))
         return 0;
+    if (d->at_start && t->add_space_prefix && !reserved && bytes.data[0] == ' ' &&
+        t->vocab.types[id] != TOKENIZER_BYTE) {
+        bytes.data++;
+        bytes.len--;
+    }
+    d->at_start = false;
     size_t n = 0;
     for (size_t i = 0; i < bytes.len; i++) {
         DCHECK(d->held_len <= HELD_MAX);

@@ -1,6 +1,7 @@
 /*
  * Text to ids: the spans become one text; special tokens are cut out of it; what lies
- * between is made well-formed, split into pieces and merged piece by piece.
+ * between is made well-formed, normalised if the family wants that, split into pieces and
+ * merged piece by piece. SentencePiece goes its own way from the special tokens on (spm.c).
  */
 #include <string.h>
 
@@ -15,7 +16,9 @@ struct encoding {
     struct tokenizer_ids *ids;
     struct tokenizer_text text; /* all spans; in `joined` or in the only span */
     char *joined;
-    struct base_buf clean; /* text between special tokens, if it had to be repaired */
+    struct base_buf clean;  /* text between special tokens, if it had to be repaired */
+    struct base_buf normal; /* the same, if it had to be normalised */
+    struct tokenizer_nfc_work nfc;
     struct tokenizer_split split;
     struct tokenizer_bpe_work bpe;
 };
@@ -69,17 +72,18 @@ static enum base_err repair(struct base_buf *clean, struct tokenizer_text text)
     return rc ? rc : buf_append(clean, text.data + at - good, good);
 }
 
-/* The text between two special tokens. */
-static enum base_err encode_plain(struct encoding *e, struct tokenizer_text text)
+static enum base_err normalise(struct encoding *e, struct tokenizer_text *text)
 {
-    if (text.len == 0)
+    if (tokenizer_nfc_first(*text) == text->len)
         return OK;
-    if (!utf8_is_valid(text.data, text.len)) {
-        enum base_err rc = repair(&e->clean, text);
-        if (rc)
-            return rc;
-        text = (struct tokenizer_text){ e->clean.data, e->clean.len };
-    }
+    buf_clear(&e->normal);
+    enum base_err rc = tokenizer_nfc_append(&e->normal, *text, &e->nfc);
+    *text = (struct tokenizer_text){ e->normal.data, e->normal.len };
+    return rc;
+}
+
+static enum base_err encode_pieces(struct encoding *e, struct tokenizer_text text)
+{
     tokenizer_split_start(&e->split, text);
     for (;;) {
         struct tokenizer_text piece;
@@ -90,6 +94,23 @@ static enum base_err encode_plain(struct encoding *e, struct tokenizer_text text
         if (rc)
             return rc;
     }
+}
+
+/* The text between two special tokens. */
+static enum base_err encode_plain(struct encoding *e, struct tokenizer_text text)
+{
+    if (text.len == 0)
+        return OK;
+    if (e->t->kind == TOKENIZER_SPM)
+        return tokenizer_spm_encode(e->t, text, &e->bpe, e->ids);
+    enum base_err rc = OK;
+    if (!utf8_is_valid(text.data, text.len)) {
+        rc = repair(&e->clean, text);
+        text = (struct tokenizer_text){ e->clean.data, e->clean.len };
+    }
+    if (!rc && e->t->nfc)
+        rc = normalise(e, &text);
+    return rc ? rc : encode_pieces(e, text);
 }
 
 static enum base_err encode_text(struct encoding *e, const struct tokenizer_span *spans)
@@ -127,9 +148,11 @@ enum base_err tokenizer_encode(const struct tokenizer *t, const struct tokenizer
     size_t count_before = ids->count;
     struct encoding e = { .t = t, .ids = ids };
     buf_init(&e.clean, MEM_TOKENIZER, PTRDIFF_MAX);
+    buf_init(&e.normal, MEM_TOKENIZER, PTRDIFF_MAX);
     enum base_err rc = join_spans(&e, spans, span_count);
     if (!rc && e.text.len > 0) {
-        rc = tokenizer_split_init(&e.split, &t->splitter);
+        if (t->kind == TOKENIZER_BPE)
+            rc = tokenizer_split_init(&e.split, &t->splitter);
         if (!rc)
             rc = encode_text(&e, spans);
         tokenizer_split_fini(&e.split);
@@ -137,7 +160,29 @@ enum base_err tokenizer_encode(const struct tokenizer *t, const struct tokenizer
     if (rc)
         ids->count = count_before;
     tokenizer_bpe_work_fini(&e.bpe);
+    tokenizer_nfc_work_fini(&e.nfc);
+    buf_fini(&e.normal);
     buf_fini(&e.clean);
     mem_free(e.joined);
+    return rc;
+}
+
+enum base_err tokenizer_encode_marked(const struct tokenizer *t, const struct tokenizer_span *spans,
+                                      size_t span_count, struct tokenizer_ids *ids)
+{
+    size_t before = ids->count;
+    bool bos = t->add_bos && t->bos_id >= 0;
+    enum base_err rc = bos ? tokenizer_ids_push(ids, t->bos_id) : OK;
+    if (!rc)
+        rc = tokenizer_encode(t, spans, span_count, ids);
+    if (!rc && bos && ids->count > before + 1 && ids->ids[before + 1] == t->bos_id) {
+        ids->count--;
+        memmove(ids->ids + before, ids->ids + before + 1, (ids->count - before) * sizeof *ids->ids);
+    }
+    bool eos = t->add_eos && t->eos_id >= 0;
+    if (!rc && eos && (ids->count == before || ids->ids[ids->count - 1] != t->eos_id))
+        rc = tokenizer_ids_push(ids, t->eos_id);
+    if (rc)
+        ids->count = before;
     return rc;
 }

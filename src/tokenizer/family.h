@@ -6,7 +6,13 @@
 #include "tokenizer/tokenizer.h"
 
 enum {
-    TOKENIZER_PASS_COUNT_MAX = 4
+    TOKENIZER_PASS_COUNT_MAX = 6
+};
+
+enum tokenizer_family_flag {
+    TOKENIZER_FAMILY_NFC = 1,    /* text is brought to form C before it is cut */
+    TOKENIZER_FAMILY_WHOLE = 2,  /* a piece that is a token is taken without merging */
+    TOKENIZER_FAMILY_ADD_BOS = 4 /* what a file means that does not say */
 };
 
 /*
@@ -16,6 +22,7 @@ enum {
  */
 struct tokenizer_family {
     const char *name;                               /* tokenizer.ggml.pre */
+    unsigned flags;                                 /* enum tokenizer_family_flag */
     const char *patterns[TOKENIZER_PASS_COUNT_MAX]; /* PCRE2, never matching nothing; NULL ends */
 };
 

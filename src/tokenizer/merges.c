@@ -4,11 +4,7 @@
 
 #include "base/mem.h"
 
-enum {
-    MERGE_COUNT_MAX = 1 << 24
-};
-
-static void insert(struct tokenizer_merges *m, uint64_t pair, int32_t rank, int32_t id)
+void tokenizer_merges_add(struct tokenizer_merges *m, uint64_t pair, uint32_t rank, int32_t id)
 {
     uint64_t i = random_mix(pair ^ m->seed);
     while (m->slots[i & m->slot_mask].pair != UINT64_MAX) {
@@ -17,11 +13,6 @@ static void insert(struct tokenizer_merges *m, uint64_t pair, int32_t rank, int3
         i++;
     }
     m->slots[i & m->slot_mask] = (struct tokenizer_merge){ pair, rank, id };
-}
-
-static bool is_control(const struct tokenizer_vocab *v, int32_t id)
-{
-    return v->types[id] == TOKENIZER_CONTROL;
 }
 
 static enum base_err add(struct tokenizer_merges *m, const struct tokenizer_vocab *v,
@@ -44,8 +35,9 @@ static enum base_err add(struct tokenizer_merges *m, const struct tokenizer_voca
                             left < 0    ? "the left half"
                             : right < 0 ? "the right half"
                                         : "the result");
-    if (!is_control(v, left) && !is_control(v, right) && !is_control(v, id))
-        insert(m, tokenizer_pair(left, right), rank, id);
+    if (!tokenizer_vocab_is_reserved(v, left) && !tokenizer_vocab_is_reserved(v, right) &&
+        !tokenizer_vocab_is_reserved(v, id))
+        tokenizer_merges_add(m, tokenizer_pair(left, right), (uint32_t)rank, id);
     return OK;
 }
 
@@ -57,10 +49,11 @@ static size_t longest(const struct tokenizer_source *source)
     return max;
 }
 
-static enum base_err allocate(struct tokenizer_merges *m, int32_t merge_count)
+enum base_err tokenizer_merges_reserve(struct tokenizer_merges *m, int32_t count, uint64_t seed)
 {
+    *m = (struct tokenizer_merges){ .seed = seed };
     uint64_t slot_count = 16;
-    while (slot_count < 2 * (uint64_t)merge_count)
+    while (slot_count < 2 * (uint64_t)count)
         slot_count *= 2;
     m->slot_mask = slot_count - 1;
     m->slots = mem_alloc(MEM_TOKENIZER, slot_count * sizeof *m->slots);
@@ -74,13 +67,13 @@ enum base_err tokenizer_merges_init(struct tokenizer_merges *m, const struct tok
                                     const struct tokenizer_source *source, uint64_t seed,
                                     struct base_err_info *info)
 {
-    *m = (struct tokenizer_merges){ .seed = seed };
+    *m = (struct tokenizer_merges){ .slots = NULL };
     if (source->merge_count < 0)
         return base_err_set(info, E_CORRUPT, "merges: negative count");
-    if (source->merge_count > MERGE_COUNT_MAX)
+    if (source->merge_count > TOKENIZER_MERGE_COUNT_MAX)
         return base_err_set(info, E_TOO_BIG, "merges: %d, at most %d", (int)source->merge_count,
-                            MERGE_COUNT_MAX);
-    enum base_err rc = allocate(m, source->merge_count);
+                            TOKENIZER_MERGE_COUNT_MAX);
+    enum base_err rc = tokenizer_merges_reserve(m, source->merge_count, seed);
     char *joined = rc ? NULL : mem_alloc(MEM_TOKENIZER, longest(source));
     if (!joined)
         return base_err_set(info, E_NOMEM, "merges: out of memory");

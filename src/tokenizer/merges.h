@@ -9,7 +9,7 @@
 /* Two neighbouring tokens that become one. */
 struct tokenizer_merge {
     uint64_t pair; /* left id in the upper half, right id in the lower; UINT64_MAX: free */
-    int32_t rank;  /* 0 is best; no two merges have the same */
+    uint32_t rank; /* lower is better; BPE: its place in the file, SPM: made of the score */
     int32_t id;    /* what they become */
 };
 
@@ -20,7 +20,18 @@ struct tokenizer_merges {
     uint64_t seed;
 };
 
+enum {
+    TOKENIZER_MERGE_COUNT_MAX = 1 << 24
+};
+
+/* Makes room for that many merges. E_NOMEM. */
+enum base_err tokenizer_merges_reserve(struct tokenizer_merges *m, int32_t count, uint64_t seed);
+
+/* Adds one; the first of two merges of a pair counts. */
+void tokenizer_merges_add(struct tokenizer_merges *m, uint64_t pair, uint32_t rank, int32_t id);
+
 /*
+ * The merges of a BPE file.
  * E_CORRUPT: a merge that is not "left right" or names a text that is no token. E_TOO_BIG,
  * E_NOMEM. Of two merges of one pair the better counts. Merges with a control token are
  * left out (README, rule 2). On an error tokenizer_merges_fini is still to be called.

@@ -7,17 +7,20 @@
 
 static bool is_special(const struct tokenizer_vocab *v, int32_t id)
 {
-    bool added = v->types[id] == TOKENIZER_CONTROL || v->types[id] == TOKENIZER_USER_DEFINED;
-    return added && tokenizer_vocab_text(v, id).len > 0;
+    bool added = tokenizer_vocab_is_reserved(v, id) || v->types[id] == TOKENIZER_USER_DEFINED;
+    return added && tokenizer_vocab_bytes(v, id).len > 0;
 }
 
-/* By bytes; a text comes before the longer ones that begin with it. */
+/* By bytes; a text comes before the longer ones that begin with it. SPM files may have two
+ * texts for the same bytes: the lower id comes first and counts. */
 static int compare(const void *a, const void *b)
 {
     const struct tokenizer_special *x = a;
     const struct tokenizer_special *y = b;
     int order = memcmp(x->data, y->data, x->len < y->len ? x->len : y->len);
-    return order ? order : (x->len > y->len) - (x->len < y->len);
+    if (!order)
+        order = (x->len > y->len) - (x->len < y->len);
+    return order ? order : (x->id > y->id) - (x->id < y->id);
 }
 
 enum base_err tokenizer_specials_init(struct tokenizer_specials *s, const struct tokenizer_vocab *v)
@@ -32,9 +35,9 @@ enum base_err tokenizer_specials_init(struct tokenizer_specials *s, const struct
     for (int32_t id = 0; id < v->count; id++) {
         if (!is_special(v, id))
             continue;
-        struct tokenizer_text text = tokenizer_vocab_text(v, id);
-        bool control = v->types[id] == TOKENIZER_CONTROL;
-        s->all[s->count++] = (struct tokenizer_special){ text.data, text.len, id, control };
+        struct tokenizer_text bytes = tokenizer_vocab_bytes(v, id);
+        bool control = tokenizer_vocab_is_reserved(v, id);
+        s->all[s->count++] = (struct tokenizer_special){ bytes.data, bytes.len, id, control };
     }
     qsort(s->all, count, sizeof *s->all, compare);
     int32_t at = 0;

@@ -10,7 +10,7 @@ struct tokenizer_special {
     const char *data; /* in the vocabulary */
     size_t len;       /* > 0 */
     int32_t id;
-    bool control; /* else user-defined */
+    bool control; /* or unknown; else user-defined */
 };
 
 /*

@@ -17,13 +17,13 @@ static enum base_err check_id(const char *name, int32_t id, int32_t count,
 /* Whether a token may stand for one byte of any text: never a control token (README, rule 2). */
 static bool is_byte(const struct tokenizer_vocab *v, int32_t id, int byte)
 {
-    if (id < 0 || v->types[id] == TOKENIZER_CONTROL)
+    if (id < 0 || tokenizer_vocab_is_reserved(v, id))
         return false;
     struct tokenizer_text raw = tokenizer_vocab_bytes(v, id);
     return raw.len == 1 && (unsigned char)raw.data[0] == byte;
 }
 
-static enum base_err find_bytes(struct tokenizer *t, struct base_err_info *info)
+static enum base_err find_letters(struct tokenizer *t, struct base_err_info *info)
 {
     int known = 0;
     for (int byte = 0; byte < 256; byte++) {
@@ -39,29 +39,72 @@ static enum base_err find_bytes(struct tokenizer *t, struct base_err_info *info)
     return OK;
 }
 
+/* SentencePiece: the tokens "<0x00>" to "<0xFF>"; of two for one byte the first counts. */
+static void find_byte_tokens(struct tokenizer *t)
+{
+    for (int byte = 0; byte < 256; byte++)
+        t->byte_ids[byte] = -1;
+    for (int32_t id = t->vocab.count - 1; id >= 0; id--) {
+        struct tokenizer_text raw = tokenizer_vocab_bytes(&t->vocab, id);
+        if (t->vocab.types[id] == TOKENIZER_BYTE && raw.len == 1)
+            t->byte_ids[(unsigned char)raw.data[0]] = id;
+    }
+}
+
+static enum base_err fill_bpe(struct tokenizer *t, const struct tokenizer_source *source,
+                              uint64_t seed, struct base_err_info *info)
+{
+    const struct tokenizer_family *family = tokenizer_family_find(source->pre);
+    if (!family)
+        return base_err_set(info, E_UNSUPPORTED, "pre-tokenizer \"%.*s\" is not known",
+                            source->pre.len < 64 ? (int)source->pre.len : 64,
+                            source->pre.len ? source->pre.data : "");
+    t->nfc = family->flags & TOKENIZER_FAMILY_NFC;
+    enum base_err rc = find_letters(t, info);
+    if (!rc)
+        rc = tokenizer_merges_init(&t->merges, &t->vocab, source, seed, info);
+    if (!rc && (family->flags & TOKENIZER_FAMILY_WHOLE)) {
+        rc = tokenizer_vocab_index_bytes(&t->vocab);
+        if (rc)
+            rc = base_err_set(info, rc, "vocabulary: out of memory");
+    }
+    return rc ? rc : tokenizer_splitter_init(&t->splitter, family, info);
+}
+
+static enum base_err fill_spm(struct tokenizer *t, const struct tokenizer_source *source,
+                              uint64_t seed, struct base_err_info *info)
+{
+    find_byte_tokens(t);
+    t->unknown_id = source->unknown_id;
+    t->add_space_prefix = source->add_space_prefix;
+    enum base_err rc = check_id("unknown", t->unknown_id, t->vocab.count, info);
+    if (rc)
+        return rc;
+    return tokenizer_spm_init(&t->spm, &t->merges, &t->vocab, source, t->byte_ids, seed, info);
+}
+
 static enum base_err fill(struct tokenizer *t, const struct tokenizer_source *source,
-                          const struct tokenizer_family *family, struct base_err_info *info)
+                          struct base_err_info *info)
 {
     uint64_t seed = random_u64(&base_random_system);
+    t->kind = source->kind;
+    t->bos_id = source->bos_id;
+    t->eos_id = source->eos_id;
+    t->add_bos = source->add_bos;
+    t->add_eos = source->add_eos;
     enum base_err rc = tokenizer_vocab_init(&t->vocab, source, seed, info);
     if (!rc)
-        rc = find_bytes(t, info);
+        rc = source->kind == TOKENIZER_SPM ? fill_spm(t, source, random_mix(seed), info)
+                                           : fill_bpe(t, source, random_mix(seed), info);
     if (!rc)
         rc = check_id("bos", source->bos_id, source->token_count, info);
     if (!rc)
         rc = check_id("eos", source->eos_id, source->token_count, info);
-    if (!rc)
-        rc = tokenizer_merges_init(&t->merges, &t->vocab, source, random_mix(seed), info);
     if (!rc) {
         rc = tokenizer_specials_init(&t->specials, &t->vocab);
         if (rc)
             rc = base_err_set(info, rc, "special tokens: out of memory");
     }
-    if (!rc)
-        rc = tokenizer_splitter_init(&t->splitter, family, info);
-    t->bos_id = source->bos_id;
-    t->eos_id = source->eos_id;
-    t->add_bos = source->add_bos;
     return rc;
 }
 
@@ -69,17 +112,12 @@ enum base_err tokenizer_create(const struct tokenizer_source *source, struct tok
                                struct base_err_info *info)
 {
     *out = NULL;
-    if (source->kind != TOKENIZER_BPE)
+    if (source->kind != TOKENIZER_BPE && source->kind != TOKENIZER_SPM)
         return base_err_set(info, E_UNSUPPORTED, "tokenizer kind %d", (int)source->kind);
-    const struct tokenizer_family *family = tokenizer_family_find(source->pre);
-    if (!family)
-        return base_err_set(info, E_UNSUPPORTED, "pre-tokenizer \"%.*s\" is not known",
-                            source->pre.len < 64 ? (int)source->pre.len : 64,
-                            source->pre.len ? source->pre.data : "");
     struct tokenizer *t = mem_calloc(MEM_TOKENIZER, 1, sizeof *t);
     if (!t)
         return base_err_set(info, E_NOMEM, "tokenizer: out of memory");
-    enum base_err rc = fill(t, source, family, info);
+    enum base_err rc = fill(t, source, info);
     if (rc) {
         tokenizer_destroy(t);
         return rc;
@@ -94,6 +132,7 @@ void tokenizer_destroy(struct tokenizer *t)
         return;
     tokenizer_splitter_fini(&t->splitter);
     tokenizer_specials_fini(&t->specials);
+    tokenizer_spm_fini(&t->spm);
     tokenizer_merges_fini(&t->merges);
     tokenizer_vocab_fini(&t->vocab);
     mem_free(t);
@@ -117,6 +156,11 @@ int32_t tokenizer_eos(const struct tokenizer *t)
 bool tokenizer_adds_bos(const struct tokenizer *t)
 {
     return t->add_bos;
+}
+
+bool tokenizer_adds_eos(const struct tokenizer *t)
+{
+    return t->add_eos;
 }
 
 int32_t tokenizer_find(const struct tokenizer *t, const char *text, size_t len)

@@ -38,9 +38,27 @@ static int32_t *slot_of(const struct tokenizer_vocab *v, const char *text, size_
     }
 }
 
+/* The same for raw bytes. */
+static int32_t *byte_slot_of(const struct tokenizer_vocab *v, const char *bytes, size_t len)
+{
+    for (uint64_t i = hash_text(v->seed, bytes, len);; i++) {
+        int32_t *slot = &v->byte_slots[i & v->slot_mask];
+        if (*slot < 0)
+            return slot;
+        struct tokenizer_text t = tokenizer_vocab_bytes(v, *slot);
+        if (t.len == len && memcmp(t.data, bytes, len) == 0)
+            return slot;
+    }
+}
+
 int32_t tokenizer_vocab_find(const struct tokenizer_vocab *v, const char *text, size_t len)
 {
     return len ? *slot_of(v, text, len) : -1;
+}
+
+int32_t tokenizer_vocab_find_bytes(const struct tokenizer_vocab *v, const char *bytes, size_t len)
+{
+    return len <= v->bytes_max ? *byte_slot_of(v, bytes, len) : -1;
 }
 
 static enum base_err check_source(const struct tokenizer_source *source, uint64_t *text_bytes,
@@ -83,11 +101,49 @@ static enum base_err allocate(struct tokenizer_vocab *v, uint64_t text_bytes)
     return OK;
 }
 
+/* The value of a token "<0x0A>", or -1. */
+static int byte_value(struct tokenizer_text text)
+{
+    static const char digits[] = "0123456789ABCDEF0123456789abcdef";
+    if (text.len != 6 || memcmp(text.data, "<0x", 3) != 0 || text.data[5] != '>')
+        return -1;
+    const char *high = memchr(digits, text.data[3], sizeof digits - 1);
+    const char *low = memchr(digits, text.data[4], sizeof digits - 1);
+    return high && low ? (int)((high - digits) % 16 * 16 + (low - digits) % 16) : -1;
+}
+
+/* U+2581 is a space. */
+static size_t unescape_spaces(struct tokenizer_text text, char *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text.len; n++) {
+        bool space = text.len - i >= 3 && memcmp(text.data + i, "\xe2\x96\x81", 3) == 0;
+        out[n] = space ? ' ' : text.data[i];
+        i += space ? 3 : 1;
+    }
+    return n;
+}
+
+/* SentencePiece: control and unknown tokens stand for themselves. */
+static size_t raw_bytes_spm(enum tokenizer_type type, struct tokenizer_text text, char *out)
+{
+    int byte = type == TOKENIZER_BYTE ? byte_value(text) : -1;
+    if (byte >= 0) {
+        out[0] = (char)byte;
+        return 1;
+    }
+    if (type == TOKENIZER_NORMAL || type == TOKENIZER_USER_DEFINED)
+        return unescape_spaces(text, out);
+    if (text.len)
+        memcpy(out, text.data, text.len);
+    return text.len;
+}
+
 /*
  * The raw bytes of a token. Normal tokens are written in the byte alphabet; a text that is
  * not, and every added token, stands for itself.
  */
-static size_t raw_bytes(enum tokenizer_type type, struct tokenizer_text text, char *out)
+static size_t raw_bytes_bpe(enum tokenizer_type type, struct tokenizer_text text, char *out)
 {
     if (type == TOKENIZER_NORMAL || type == TOKENIZER_BYTE) {
         int64_t n = tokenizer_alphabet_decode(text.data, text.len, out);
@@ -99,17 +155,24 @@ static size_t raw_bytes(enum tokenizer_type type, struct tokenizer_text text, ch
     return text.len;
 }
 
-static enum base_err add(struct tokenizer_vocab *v, int32_t id, enum tokenizer_type type,
-                         struct tokenizer_text text, struct base_err_info *info)
+static enum base_err add(struct tokenizer_vocab *v, const struct tokenizer_source *source,
+                         int32_t id, struct base_err_info *info)
 {
+    enum tokenizer_type type =
+        source->types ? (enum tokenizer_type)source->types[id] : TOKENIZER_NORMAL;
+    struct tokenizer_text text = source->tokens[id];
+    char *bytes = v->bytes + v->byte_at[id];
     v->types[id] = (uint8_t)type;
     if (text.len)
         memcpy(v->texts + v->text_at[id], text.data, text.len);
     v->text_at[id + 1] = v->text_at[id] + (uint32_t)text.len;
-    size_t n = raw_bytes(type, text, v->bytes + v->byte_at[id]);
+    size_t n = source->kind == TOKENIZER_SPM ? raw_bytes_spm(type, text, bytes)
+                                             : raw_bytes_bpe(type, text, bytes);
     v->byte_at[id + 1] = v->byte_at[id] + (uint32_t)n;
     if (n > v->bytes_max)
         v->bytes_max = n;
+    if (text.len > v->text_max)
+        v->text_max = text.len;
     if (text.len == 0)
         return OK; /* a hole: it can be neither found nor encoded */
     int32_t *slot = slot_of(v, text.data, text.len);
@@ -133,9 +196,29 @@ enum base_err tokenizer_vocab_init(struct tokenizer_vocab *v, const struct token
     if (rc)
         return base_err_set(info, rc, "vocabulary: out of memory");
     for (int32_t id = 0; id < v->count && !rc; id++)
-        rc = add(v, id, source->types ? (enum tokenizer_type)source->types[id] : TOKENIZER_NORMAL,
-                 source->tokens[id], info);
+        rc = add(v, source, id, info);
     return rc;
+}
+
+enum base_err tokenizer_vocab_index_bytes(struct tokenizer_vocab *v)
+{
+    size_t slot_bytes = (size_t)(v->slot_mask + 1) * sizeof *v->byte_slots;
+    char *scratch = mem_alloc(MEM_TOKENIZER, v->text_max);
+    v->byte_slots = mem_alloc(MEM_TOKENIZER, slot_bytes);
+    if (!scratch || !v->byte_slots) {
+        mem_free(scratch);
+        return E_NOMEM;
+    }
+    memset(v->byte_slots, 0xff, slot_bytes);
+    for (int32_t id = 0; id < v->count; id++) {
+        struct tokenizer_text text = tokenizer_vocab_text(v, id);
+        struct tokenizer_text raw = tokenizer_vocab_bytes(v, id);
+        if (v->types[id] == TOKENIZER_NORMAL && text.len > 0 &&
+            tokenizer_alphabet_decode(text.data, text.len, scratch) >= 0)
+            *byte_slot_of(v, raw.data, raw.len) = id; /* the alphabet is one to one: free */
+    }
+    mem_free(scratch);
+    return OK;
 }
 
 void tokenizer_vocab_fini(struct tokenizer_vocab *v)
@@ -146,5 +229,6 @@ void tokenizer_vocab_fini(struct tokenizer_vocab *v)
     mem_free(v->texts);
     mem_free(v->bytes);
     mem_free(v->slots);
+    mem_free(v->byte_slots);
     *v = (struct tokenizer_vocab){ 0 };
 }

@@ -156,6 +156,91 @@ START_TEST(families_differ_in_digits)
 }
 END_TEST
 
+static void expect_run(const char *unit, size_t times)
+{
+    size_t len = strlen(unit);
+    char *text = mem_alloc(MEM_TOKENIZER, len * times);
+    ck_assert_ptr_nonnull(text);
+    for (size_t i = 0; i < times; i++)
+        memcpy(text + i * len, unit, len);
+    struct tokenizer_span s = { text, len * times, false };
+    struct tokenizer_ids ids;
+    tokenizer_ids_init(&ids, len * times);
+    ck_assert_int_eq(tokenizer_encode(g_tokenizer, &s, 1, &ids), OK);
+    size_t bytes = 0;
+    for (size_t i = 0; i < ids.count; i++)
+        bytes += tokenizer_bytes(g_tokenizer, ids.ids[i]).len;
+    ck_assert_uint_eq(bytes, len * times);
+    tokenizer_ids_fini(&ids);
+    mem_free(text);
+}
+
+static struct tokenizer *create_family(const char *pre)
+{
+    g_vocab.source.pre = (struct tokenizer_text){ pre, strlen(pre) };
+    return create(&g_vocab.source);
+}
+
+START_TEST(some_families_take_whole_pieces_first)
+{
+    struct tokenizer *t = create_family("llama-bpe");
+    struct tokenizer_span s = span("  ", false);
+    expect_spans(t, &s, 1, IDS(SMALL_SPACES));
+    s = span("   ", false);
+    expect_spans(t, &s, 1, IDS(' ', ' ', ' '));
+    /* A control token is never a piece, a user-defined one only by itself. */
+    s = span("<->", false);
+    expect_spans(t, &s, 1, IDS(SMALL_ARROW, '>'));
+    tokenizer_destroy(t);
+    /* Texts that are not in the alphabet are no pieces either. */
+    g_vocab.tokens[SMALL_SPACES] = (struct tokenizer_text){ " x", 2 };
+    t = create_family("llama-bpe");
+    s = span(" x", false);
+    expect_spans(t, &s, 1, IDS(' ', 'x'));
+    tokenizer_destroy(t);
+}
+END_TEST
+
+START_TEST(some_families_normalise)
+{
+    struct tokenizer_span s = span("e\xcc\x81[[u]]\xcc\x81", false);
+    struct tokenizer *t = create_family("qwen2");
+    expect_spans(t, &s, 1, IDS(0xc3, 0xa9, SMALL_USER, 0xcc, 0x81));
+    /* Special tokens are found first; repaired text is normalised. */
+    s = span("\xc3\xa9\xc3\xa9", false);
+    expect_spans(t, &s, 1, IDS(SMALL_LITERAL));
+    s = span("e\xcc\x81\xcc", false);
+    expect_spans(t, &s, 1, IDS(0xc3, 0xa9, 0xef, 0xbf, 0xbd));
+    tokenizer_destroy(t);
+    t = create_family("hunyuan");
+    s = span("e\xcc\x81", false);
+    expect_spans(t, &s, 1, IDS('e', 0xcc, 0x81));
+    tokenizer_destroy(t);
+}
+END_TEST
+
+START_TEST(long_runs_are_linear_in_every_family)
+{
+    static const char *const names[] = { "default", "llama-bpe",    "qwen2",          "qwen35",
+                                         "gpt-4o",  "tekken",       "kimi-k2",        "deepseek-v3",
+                                         "viking",  "deepseek-llm", "deepseek-coder", "command-r" };
+    static const char *const units[] = {
+        "a",        "A",        " ",  "\n",           " \n", "! ", "1",
+        "a1",       "\xcc\x81", "aB", "\xe4\xb8\xad", "'s",  "/",  "\xe1\x84\x80",
+        "\xc2\xa0z"
+    };
+    tokenizer_destroy(g_tokenizer);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        g_tokenizer = create_family(names[i]);
+        for (size_t u = 0; u < sizeof units / sizeof units[0]; u++) {
+            expect_run(units[u], 100000 / strlen(units[u]));
+        }
+        tokenizer_destroy(g_tokenizer);
+    }
+    g_tokenizer = NULL;
+}
+END_TEST
+
 START_TEST(control_tokens_need_trust)
 {
     EXPECT_TRUSTED("<|s|>", SMALL_START);
@@ -280,25 +365,6 @@ START_TEST(nothing_behind_the_text_is_read)
 }
 END_TEST
 
-static void expect_run(const char *unit, size_t times)
-{
-    size_t len = strlen(unit);
-    char *text = mem_alloc(MEM_TOKENIZER, len * times);
-    ck_assert_ptr_nonnull(text);
-    for (size_t i = 0; i < times; i++)
-        memcpy(text + i * len, unit, len);
-    struct tokenizer_span s = { text, len * times, false };
-    struct tokenizer_ids ids;
-    tokenizer_ids_init(&ids, len * times);
-    ck_assert_int_eq(tokenizer_encode(g_tokenizer, &s, 1, &ids), OK);
-    size_t bytes = 0;
-    for (size_t i = 0; i < ids.count; i++)
-        bytes += tokenizer_bytes(g_tokenizer, ids.ids[i]).len;
-    ck_assert_uint_eq(bytes, len * times);
-    tokenizer_ids_fini(&ids);
-    mem_free(text);
-}
-
 START_TEST(long_runs_take_no_quadratic_time)
 {
     expect_run("a", 1 << 20);
@@ -376,7 +442,10 @@ static enum base_err create_and_encode(void)
 {
     char text[300];
     memset(text, 'b', sizeof text);
-    text[0] = '\xff';
+    memcpy(text,
+           "\xff"
+           "a\xcc\x85\xcc\xa6",
+           6); /* to be repaired, and put in order */
     struct tokenizer_span spans[] = { span("<|s|>the", true), { text, sizeof text, false } };
     struct tokenizer *t;
     struct tokenizer_ids ids;
@@ -393,8 +462,9 @@ static enum base_err create_and_encode(void)
     return rc;
 }
 
-START_TEST(refused_allocations_are_survived)
+static void check_refusals(const char *pre)
 {
+    g_vocab.source.pre = (struct tokenizer_text){ pre, strlen(pre) };
     uint64_t live = mem_live_blocks();
     unsigned refused = 0;
     for (unsigned n = 1;; n++) {
@@ -409,6 +479,13 @@ START_TEST(refused_allocations_are_survived)
             break;
     }
     ck_assert_uint_ge(refused, 20);
+}
+
+START_TEST(refused_allocations_are_survived)
+{
+    check_refusals("smollm");
+    check_refusals("qwen2");
+    check_refusals("llama-bpe");
 }
 END_TEST
 #endif
@@ -425,6 +502,9 @@ int main(void)
     tcase_add_test(tc, long_pieces_are_merged_as_short_ones);
     tcase_add_test(tc, merges_stay_inside_pieces);
     tcase_add_test(tc, families_differ_in_digits);
+    tcase_add_test(tc, some_families_take_whole_pieces_first);
+    tcase_add_test(tc, some_families_normalise);
+    tcase_add_test(tc, long_runs_are_linear_in_every_family);
     tcase_add_test(tc, control_tokens_need_trust);
     tcase_add_test(tc, longest_special_wins);
     tcase_add_test(tc, control_tokens_lie_in_one_trusted_span);

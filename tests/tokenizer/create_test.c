@@ -142,6 +142,55 @@ START_TEST(unknown_kinds_and_families_are_refused)
 }
 END_TEST
 
+START_TEST(every_family_can_be_made)
+{
+    static const char *const names[] = {
+        "default",       "gpt-2",
+        "a.x-4.0",       "exaone4",
+        "gigachat",      "granite-docling",
+        "jais",          "mellum",
+        "mpt",           "olmo",
+        "phi-2",         "trillion",
+        "smollm",        "codeshell",
+        "command-r",     "exaone",
+        "mellum2",       "minerva-7b",
+        "refact",        "starcoder",
+        "llama-bpe",     "falcon-h1",
+        "falcon3",       "lfm2",
+        "llama-v3",      "llama3",
+        "midm-2.0",      "pixtral",
+        "chatglm-bpe",   "dbrx",
+        "glm4",          "smaug-bpe",
+        "qwen2",         "deepseek-r1-qwen",
+        "kormo",         "megrez",
+        "stablelm2",     "grok-2",
+        "hunyuan",       "solar-open",
+        "qwen35",        "gpt-4o",
+        "kanana2",       "llama4",
+        "minimax-m2",    "tekken",
+        "kimi-k2",       "deepseek-v3",
+        "hunyuan-dense", "joyai-llm",
+        "deepseek-llm",  "deepseek-coder",
+        "bloom",         "gpt3-finnish",
+        "poro-chat",     "viking",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        g_vocab.source.pre = text(names[i]);
+        tokenizer_destroy(create());
+    }
+}
+END_TEST
+
+START_TEST(a_file_that_does_not_say_means_the_default)
+{
+    ck_assert(tokenizer_add_bos_default(TOKENIZER_SPM, text("")));
+    ck_assert(tokenizer_add_bos_default(TOKENIZER_BPE, text("llama-bpe")));
+    ck_assert(tokenizer_add_bos_default(TOKENIZER_BPE, text("tekken")));
+    ck_assert(!tokenizer_add_bos_default(TOKENIZER_BPE, text("qwen2")));
+    ck_assert(!tokenizer_add_bos_default(TOKENIZER_BPE, text("no such family")));
+}
+END_TEST
+
 START_TEST(merges_must_name_tokens)
 {
     static const struct {
@@ -252,6 +301,8 @@ int main(void)
     tcase_add_test(tc, a_source_without_types_is_all_normal);
     tcase_add_test(tc, a_source_without_merges_gives_bytes);
     tcase_add_test(tc, unknown_kinds_and_families_are_refused);
+    tcase_add_test(tc, every_family_can_be_made);
+    tcase_add_test(tc, a_file_that_does_not_say_means_the_default);
     tcase_add_test(tc, merges_must_name_tokens);
     tcase_add_test(tc, of_two_equal_merges_the_first_counts);
     tcase_add_test(tc, ids_and_types_must_be_in_range);
