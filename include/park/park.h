@@ -33,7 +33,8 @@ enum park_err {
     PARK_E_OVERSIZE = -101,   /* more units than the pool has: can never run */
     PARK_E_QUEUE_FULL = -102, /* no place to wait, by count or by bytes */
     PARK_E_DRAINING = -103,   /* the pool takes no new work */
-    PARK_E_GAP = -104         /* events behind the cursor are gone */
+    PARK_E_GAP = -104,        /* events behind the cursor are gone */
+    PARK_E_LIMIT = -105       /* a task may not grow beyond its limit */
 };
 
 /* The text of an error, for people. Never NULL. */
@@ -90,9 +91,9 @@ struct park_options {
     uint32_t dim_count;                   /* 1..PARK_DIMS_MAX */
     const char *dim_names[PARK_DIMS_MAX]; /* copied */
     struct park_units capacity;           /* each > 0 */
-    uint64_t queue_count_max;             /* parked tickets; 0: start now or refuse */
-    uint64_t queue_bytes_max;             /* payload bytes of parked tickets */
-    uint64_t running_max;                 /* tickets running at once; sizes internal tables */
+    uint64_t queue_count_max;             /* parked tasks; 0: start now or refuse */
+    uint64_t queue_bytes_max;             /* payload bytes of tickets with parked tasks */
+    uint64_t running_max;                 /* tasks running at once */
     size_t events_bytes_max;              /* one ticket's ring, headers included */
     struct park_env env;                  /* zeroed: system clock and generator */
 };
@@ -116,21 +117,30 @@ PARK_API void park_pool_destroy(park_pool *pool);
 
 struct park_work {
     uint32_t struct_size;
-    struct park_units need; /* booked at the start, held until the end; not zero everywhere */
-    uint64_t cost;          /* for waiting-time estimates; any scale, used consistently */
-    void *payload;          /* handed to the taker */
-    size_t payload_bytes;   /* counted against queue_bytes_max while parked */
+    /*
+     * A ticket has 1..PARK_TASKS_MAX tasks (0 counts as 1) that start one by one, each with
+     * the same need; it is accepted or refused as a whole, its tasks count in the queue, it
+     * ends when all have ended, and the first that fails cancels the others.
+     */
+    uint32_t task_count;
+    struct park_units need;  /* of a task: booked at its start; not zero everywhere */
+    struct park_units limit; /* what it may grow to (park_adjust); zero everywhere: need */
+    uint64_t cost;           /* for waiting-time estimates; any scale, used consistently */
+    void *payload;           /* handed to the taker */
+    size_t payload_bytes;    /* counted against queue_bytes_max while parked */
     /* Called once, outside all locks, when the ticket is terminal and the taker is done. */
     void (*payload_destroy)(void *payload);
     park_inbox *inbox; /* told of events and of the end; NULL: nobody */
     void *user;        /* park_ticket_user */
 };
 
+#define PARK_TASKS_MAX 128
+
 /* Why a submission was refused. */
 struct park_refusal {
     enum park_err code;
     uint64_t retry_after_ms; /* when it is worth coming back; 0: never */
-    uint64_t queue_count;    /* tickets parked now */
+    uint64_t queue_count;    /* tasks parked now */
     uint32_t dim;            /* OVERSIZE: the dimension, and the two numbers of it */
     uint64_t requested;
     uint64_t available;
@@ -148,8 +158,8 @@ PARK_API void park_work_init(struct park_work *work);
  * it is booked in this call (running) and does not use a place of the queue, so a depth
  * of 0 means: start now or be refused.
  */
-PARK_API enum park_err park_submit(park_pool *pool, const struct park_work *work,
-                                   park_ticket **out, struct park_refusal *refusal);
+PARK_API enum park_err park_submit(park_pool *pool, const struct park_work *work, park_ticket **out,
+                                   struct park_refusal *refusal);
 
 PARK_API park_ticket *park_ticket_ref(park_ticket *ticket);
 PARK_API void park_ticket_unref(park_ticket *ticket);
@@ -161,10 +171,10 @@ PARK_API void *park_ticket_user(const park_ticket *ticket);
 struct park_status {
     enum park_state state;
     enum park_reason reason;
-    uint64_t event_last;  /* seq of the newest event, 0: none yet */
-    uint64_t position;    /* queued: 1 + tickets ahead; else 0 */
-    uint64_t queued_ns;   /* time waited so far, or until the start */
-    int error_code;       /* failed: the work's own number and text */
+    uint64_t event_last; /* seq of the newest event, 0: none yet */
+    uint64_t position;   /* queued: 1 + tasks ahead; else 0 */
+    uint64_t queued_ns;  /* time waited so far, or until the start */
+    int error_code;      /* failed: the work's own number and text */
     char error_text[160];
 };
 
@@ -173,7 +183,7 @@ PARK_API bool park_state_is_terminal(enum park_state state);
 
 /*
  * Asks for the end. A parked ticket is cancelled at once and never runs. A running one
- * gets its token set and ends when its taker finishes it. Idempotent; without effect on a
+ * gets its token set, its parked tasks end, and it ends when its taker finishes the others. Idempotent; without effect on a
  * terminal ticket. Touches no other ticket.
  */
 PARK_API void park_cancel(park_ticket *ticket, enum park_reason reason);
@@ -230,6 +240,11 @@ PARK_API void park_take_wait(park_pool *pool, int64_t timeout_ms);
 PARK_API void park_wake(park_pool *pool);
 
 PARK_API void *park_task_payload(const park_task *task);
+PARK_API uint32_t park_task_index(const park_task *task); /* 0..task_count-1 */
+
+/* The taker's own pointer on a task, kept over requeues; NULL at first. */
+PARK_API void park_task_set_user(park_task *task, void *user);
+PARK_API void *park_task_user(const park_task *task);
 PARK_API park_ticket *park_task_ticket(const park_task *task); /* borrowed */
 
 /* One atomic load each; NONE while not cancelled. */
@@ -243,6 +258,33 @@ PARK_API enum park_reason park_task_reason(const park_task *task);
  */
 PARK_API enum park_err park_emit(park_task *task, uint32_t type, const void *data, size_t len);
 
+/*
+ * Books `total` for a running task in place of what it holds. Shrinking always succeeds and
+ * may let others start. Growing: AGAIN if the pool has no room (nothing changed), LIMIT beyond
+ * the task's own limit. Growth of running tasks goes before new starts: while a task was
+ * refused growth and neither grew, ended nor was requeued since, nothing new starts.
+ */
+PARK_API enum park_err park_adjust(park_task *task, const struct park_units *total);
+
+/*
+ * The task that should give way when growth is refused: the one that started last, but never
+ * the oldest running task (so something always finishes), and never one that was requeued
+ * PARK_PREEMPTS_MAX times while another can be found. NULL: nobody; wait.
+ */
+#define PARK_PREEMPTS_MAX 4
+PARK_API park_task *park_victim(park_pool *pool);
+
+/*
+ * Gives a running task back: its units return, it is parked in front of all that never ran
+ * (in the order of submission among its like), keeps its events and its user pointer, and
+ * comes back by park_take with `need` booked, once all that it held or was refused is free: the
+ * rest of that is kept from new starts until it has grown again, shrinks or ends. Uses no place
+ * of the queue and cannot fail. If it was cancelled meanwhile it still comes back by park_take,
+ * at once and with nothing booked, and is finished there. Its user pointer is the taker's to
+ * release; a taker that stops for good first takes what it requeued (PARK_DRAIN_NOW sends it).
+ */
+PARK_API void park_requeue(park_task *task);
+
 struct park_outcome {
     enum park_state state; /* COMPLETED, FAILED or CANCELLED */
     int error_code;        /* FAILED */
@@ -250,9 +292,12 @@ struct park_outcome {
 };
 
 /*
- * Ends the task: units return, the ticket becomes terminal, its inbox is told, what fits
- * next can be taken. The only way units are released. `task` is gone afterwards. A
- * CANCELLED outcome takes the reason of the cancel. Allocates nothing and cannot fail.
+ * Ends the task: units return, what fits next can be taken; with the last task of a ticket
+ * the ticket becomes terminal and its inbox is told: FAILED if a task failed, else CANCELLED
+ * if one was, else COMPLETED. A task that fails cancels its siblings (token set, reason
+ * ERROR; parked ones end at once). The only way units are released. `task` is gone
+ * afterwards. A CANCELLED outcome takes the reason of the cancel. Allocates nothing and
+ * cannot fail.
  */
 PARK_API void park_finish(park_task *task, const struct park_outcome *outcome);
 
@@ -260,7 +305,7 @@ PARK_API void park_finish(park_task *task, const struct park_outcome *outcome);
 
 enum park_drain_mode {
     PARK_DRAIN_FINISH_ALL,     /* parked and running work ends by itself */
-    PARK_DRAIN_FINISH_RUNNING, /* parked tickets are dropped */
+    PARK_DRAIN_FINISH_RUNNING, /* tickets of which nothing has started are dropped */
     PARK_DRAIN_NOW             /* and running ones are cancelled (reason shutdown) */
 };
 
@@ -301,6 +346,9 @@ struct park_stats {
     uint64_t rejected_queue_full;
     uint64_t rejected_draining;
     uint64_t rejected_other;
+    uint64_t tasks_queued; /* parked tasks; the requeued ones among them use no place */
+    uint64_t tasks_running;
+    uint64_t requeues;
     uint64_t events;      /* emitted */
     uint64_t events_full; /* park_emit answered AGAIN */
 };

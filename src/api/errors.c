@@ -110,6 +110,7 @@ enum api_code api_code_of_park(enum park_err err)
     case PARK_E_TIMEOUT:
     case PARK_E_AGAIN:
     case PARK_E_GAP:
+    case PARK_E_LIMIT:
         break;
     }
     return API_INTERNAL;

@@ -19,7 +19,7 @@ enum park_err park_emit(park_task *task, uint32_t type, const void *data, size_t
 {
     park_ticket *ticket = task->ticket;
     park_pool *pool = ticket->pool;
-    DCHECK(ticket->is_handed);
+    DCHECK(task->phase == PARK_PHASE_RUNNING);
     if (!park_ring_can_hold(&ticket->ring, len) || (len > 0 && !data))
         return PARK_E_INVALID;
     lock_take(&ticket->events_lock);

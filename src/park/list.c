@@ -2,38 +2,48 @@
 
 #include "base/assert.h"
 
-void park_list_push(struct park_list *list, park_ticket *ticket)
+void park_list_insert(struct park_list *list, park_task *after, park_task *task)
 {
-    DCHECK(!ticket->prev && !ticket->next && list->first != ticket);
-    ticket->prev = list->last;
-    if (list->last)
-        list->last->next = ticket;
+    DCHECK(!task->prev && !task->next && list->first != task);
+    park_task *before = after ? after->next : list->first;
+    task->prev = after;
+    task->next = before;
+    if (after)
+        after->next = task;
     else
-        list->first = ticket;
-    list->last = ticket;
+        list->first = task;
+    if (before)
+        before->prev = task;
+    else
+        list->last = task;
     list->count++;
 }
 
-void park_list_remove(struct park_list *list, park_ticket *ticket)
+void park_list_push(struct park_list *list, park_task *task)
+{
+    park_list_insert(list, list->last, task);
+}
+
+void park_list_remove(struct park_list *list, park_task *task)
 {
     ASSERT(list->count > 0);
-    if (ticket->prev)
-        ticket->prev->next = ticket->next;
+    if (task->prev)
+        task->prev->next = task->next;
     else
-        list->first = ticket->next;
-    if (ticket->next)
-        ticket->next->prev = ticket->prev;
+        list->first = task->next;
+    if (task->next)
+        task->next->prev = task->prev;
     else
-        list->last = ticket->prev;
-    ticket->prev = NULL;
-    ticket->next = NULL;
+        list->last = task->prev;
+    task->prev = NULL;
+    task->next = NULL;
     list->count--;
 }
 
-park_ticket *park_list_pop(struct park_list *list)
+park_task *park_list_pop(struct park_list *list)
 {
-    park_ticket *ticket = list->first;
-    if (ticket)
-        park_list_remove(list, ticket);
-    return ticket;
+    park_task *task = list->first;
+    if (task)
+        park_list_remove(list, task);
+    return task;
 }

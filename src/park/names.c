@@ -29,6 +29,8 @@ const char *park_strerror(enum park_err err)
         return "draining, no new work";
     case PARK_E_GAP:
         return "events behind the cursor are gone";
+    case PARK_E_LIMIT:
+        return "beyond its own limit";
     }
     return "unknown error";
 }

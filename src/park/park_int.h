@@ -12,19 +12,21 @@
 #include "base/random.h"
 #include "park/park.h"
 
-/* ---- list.c: tickets in order, linked through the tickets themselves ---- */
+/* ---- list.c: tasks in order, linked through the tasks themselves ---- */
 
 struct park_list {
-    park_ticket *first;
-    park_ticket *last;
+    park_task *first;
+    park_task *last;
     uint64_t count;
 };
 
-void park_list_push(struct park_list *list, park_ticket *ticket);
+/* `after` NULL: in front. */
+void park_list_insert(struct park_list *list, park_task *after, park_task *task);
+void park_list_push(struct park_list *list, park_task *task);
 
-/* The first ticket, unlinked; NULL if there is none. */
-park_ticket *park_list_pop(struct park_list *list);
-void park_list_remove(struct park_list *list, park_ticket *ticket);
+/* The first task, unlinked; NULL if there is none. */
+park_task *park_list_pop(struct park_list *list);
+void park_list_remove(struct park_list *list, park_task *task);
 
 /* ---- ring.c: one ticket's events, a ring of bytes; the caller locks ---- */
 
@@ -109,14 +111,19 @@ struct park_pool {
     struct base_cond taker; /* park_take_wait sleeps here */
     struct base_cond empty; /* park_drain sleeps here */
 
-    struct park_list parked;  /* queued, oldest first */
-    struct park_list booked;  /* running by their state, not yet handed over */
-    struct park_list running; /* handed to the taker */
-    struct park_units used;   /* sum over booked and running */
+    /* tasks; one list for each phase */
+    struct park_list parked;   /* never started; oldest first */
+    struct park_list requeued; /* given back by the taker; oldest ticket first */
+    struct park_list booked;   /* started, not yet handed over */
+    struct park_list running;  /* handed to the taker, in the order of their starts */
+
+    struct park_units used; /* sum of `held` over booked and running */
+    struct park_units kept; /* sum of `kept` over the same */
     struct park_units high_water;
-    uint64_t queued_bytes; /* payload bytes of parked */
-    uint64_t queued_cost;
-    uint64_t running_cost; /* of booked and running */
+    uint64_t refused_count; /* running tasks that were refused growth: nothing new starts */
+    uint64_t queued_bytes;  /* payload bytes of tickets with tasks in `parked` */
+    uint64_t queued_cost;   /* of queued tickets */
+    uint64_t running_cost;  /* of running tickets */
     uint64_t queue_high_water;
     struct park_rate rate;
 
@@ -126,7 +133,9 @@ struct park_pool {
 
     uint64_t submitted;
     uint64_t rejected[PARK_REJECT_COUNT];
-    uint64_t ended[PARK_STATE_COUNT]; /* by terminal state */
+    uint64_t tickets[PARK_STATE_COUNT]; /* queued and running now; ended in each way ever */
+    uint64_t accepted;                  /* the last `order` given to a ticket */
+    uint64_t requeues;
     uint64_t events_full;
 };
 
@@ -146,12 +155,33 @@ static inline uint64_t park_elapsed_ns(uint64_t a, uint64_t b)
 
 /* ---- ticket.c ---- */
 
-/* What the taker holds. Part of its ticket, valid from park_take to park_finish. */
+/* Where a task is: in which list of its pool. */
+enum park_phase {
+    PARK_PHASE_NONE, /* in none: new, or ended */
+    PARK_PHASE_PARKED,
+    PARK_PHASE_REQUEUED,
+    PARK_PHASE_BOOKED,
+    PARK_PHASE_RUNNING
+};
+
+/* What the taker holds. Part of its ticket, the taker's from park_take to park_finish or _requeue. */
 struct park_task {
+    /* set at submission, constant afterwards */
     park_ticket *ticket;
-    void *payload;
-    void (*payload_destroy)(void *payload);
-    atomic_int token; /* enum park_reason; written once under the pool lock, read by anyone */
+    uint32_t index;
+
+    /* pool lock */
+    enum park_phase phase;
+    bool is_refused; /* running: growth was refused, and nothing came of it yet */
+    uint32_t requeues;
+    struct park_units held; /* booked for it; zero unless booked or running */
+    struct park_units kept; /* what it held before a requeue and does not hold yet */
+    struct park_units room; /* must be free before it starts; running: what it was refused */
+    park_task *prev;
+    park_task *next;
+
+    /* the taker */
+    void *user;
 };
 
 struct park_ticket {
@@ -159,24 +189,30 @@ struct park_ticket {
     park_pool *pool;   /* holds a reference */
     park_inbox *inbox; /* holds a reference; NULL: nobody is told */
     void *user;
-    struct park_units need;
-    uint64_t cost; /* bounded, so that sums cannot wrap */
+    void *payload;
+    void (*payload_destroy)(void *payload);
+    struct park_units need;  /* of each task */
+    struct park_units limit; /* of each task; at least `need`, at most the capacity */
+    uint64_t cost;           /* bounded, so that sums cannot wrap */
     size_t payload_bytes;
     uint64_t submitted_ns;
+    uint64_t order; /* 1, 2, 3, … in the order of acceptance */
+    uint32_t task_count;
     char id[32];
 
     /* any thread */
     atomic_size_t refs; /* the pool's until terminal, the caller's, one per inbox entry */
     atomic_uint_least64_t event_last; /* written under the events lock */
+    atomic_int token;                 /* enum park_reason; written once under the pool lock */
 
     /* pool lock */
     enum park_state state;
     enum park_reason reason;
-    bool is_handed;       /* running: in pool->running, else in pool->booked */
-    uint64_t unparked_ns; /* when it started or, without a start, ended */
-    park_ticket *prev;
-    park_ticket *next;
-    int error_code;
+    enum park_state outcome; /* the worst end of a task so far; completed at first */
+    uint32_t parked_count;   /* tasks in pool->parked */
+    uint32_t ended_count;
+    uint64_t unparked_ns; /* when its first task started or, without a start, it ended */
+    int error_code;       /* of the first task that failed */
     char error_text[160];
     struct base_cond ended; /* park_wait sleeps here, with the pool lock */
 
@@ -188,13 +224,12 @@ struct park_ticket {
     park_ticket *inbox_next;
     bool is_listed;
 
-    /* the taker's from park_take to park_finish; else the one's who ends the ticket */
-    struct park_task task;
+    struct park_task tasks[]; /* [task_count] */
 };
 
 /*
- * A ticket with two references, the pool's and the caller's, that is in no list yet and
- * does not own the payload until it is queued or running. NULL: no memory.
+ * A ticket with two references, the pool's and the caller's, none of whose tasks is in a
+ * list yet and that does not own the payload until it is queued or running. NULL: no memory.
  */
 park_ticket *park_ticket_create(park_pool *pool, const struct park_work *work);
 
@@ -206,27 +241,44 @@ void park_ticket_discard(park_ticket *ticket);
  * told, the pool's reference given back.
  */
 void park_ticket_settle(park_ticket *ticket);
+
+/* The same for a list of tickets that have ended; the first task of each stands for it. */
 void park_ticket_settle_all(struct park_list *ended);
 
 /* ---- lot.c: places, books and states; every function needs the pool lock ---- */
 
-bool park_lot_fits_locked(const park_pool *pool, const struct park_units *need);
-bool park_lot_has_place_locked(const park_pool *pool, size_t payload_bytes);
 uint64_t park_lot_running_locked(const park_pool *pool);
 bool park_lot_is_empty_locked(const park_pool *pool);
 
-/* The transitions; lot.c has the diagram. */
-void park_lot_park_locked(park_pool *pool, park_ticket *ticket);
-void park_lot_book_locked(park_pool *pool, park_ticket *ticket, uint64_t now_ns);
-park_ticket *park_lot_hand_over_locked(park_pool *pool, uint64_t now_ns);
-void park_lot_end_locked(park_pool *pool, park_ticket *ticket, enum park_state state,
-                         enum park_reason reason, uint64_t now_ns);
+/* How many of `count` new tasks that need `need` each would start now, and in an empty pool. */
+uint64_t park_lot_start_count_locked(const park_pool *pool, const struct park_units *need,
+                                     uint64_t count);
+uint64_t park_lot_start_count_empty(const park_pool *pool, const struct park_units *need,
+                                    uint64_t count);
 
-/* Sets the token of a running ticket, unless it is set already. */
-void park_lot_ask_end_locked(park_pool *pool, park_ticket *ticket, enum park_reason reason);
+/* Whether `count` tasks of one ticket find places in the queue. */
+bool park_lot_has_places_locked(const park_pool *pool, uint64_t count, size_t payload_bytes);
 
-/* Ends every parked ticket as dropped and moves it to `ended`. */
-void park_lot_drop_parked_locked(park_pool *pool, struct park_list *ended, uint64_t now_ns);
+/* The transitions; lot.c has the diagram. The first `start_count` tasks are booked. */
+void park_lot_admit_locked(park_pool *pool, park_ticket *ticket, uint64_t start_count,
+                           uint64_t now_ns);
+park_task *park_lot_hand_over_locked(park_pool *pool, uint64_t now_ns);
+enum park_err park_lot_adjust_locked(park_pool *pool, park_task *task,
+                                     const struct park_units *total);
+void park_lot_requeue_locked(park_pool *pool, park_task *task, uint64_t now_ns);
+
+/* Ends a task. True if its ticket ended with it: then park_ticket_settle must follow. */
+bool park_lot_end_locked(park_pool *pool, park_task *task, enum park_state state, uint64_t now_ns);
+
+/*
+ * Sets the token of a ticket, unless it is set already: parked tasks end, requeued ones go
+ * back to the taker. True if the ticket ended: then park_ticket_settle must follow.
+ */
+bool park_lot_ask_end_locked(park_pool *pool, park_ticket *ticket, enum park_reason reason,
+                             uint64_t now_ns);
+
+/* Ends every queued ticket as dropped and moves it to `ended`. */
+void park_lot_drop_queued_locked(park_pool *pool, struct park_list *ended, uint64_t now_ns);
 
 bool park_lot_taker_has_reason_locked(const park_pool *pool);
 

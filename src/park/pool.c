@@ -126,15 +126,38 @@ void park_pool_unref(park_pool *pool)
     mem_free(pool);
 }
 
+static void ask_end_locked(park_pool *pool, park_ticket *ticket, struct park_list *ended,
+                           uint64_t now_ns)
+{
+    if (park_lot_ask_end_locked(pool, ticket, PARK_REASON_SHUTDOWN, now_ns))
+        park_list_push(ended, &ticket->tasks[0]);
+}
+
+/*
+ * Asks all running tickets to end: once nothing queued is left, every task belongs to one.
+ * Parked tasks end and requeued ones become booked, so both lists run empty.
+ */
+static void ask_running_locked(park_pool *pool, struct park_list *ended, uint64_t now_ns)
+{
+    while (pool->parked.first)
+        ask_end_locked(pool, pool->parked.first->ticket, ended, now_ns);
+    while (pool->requeued.first)
+        ask_end_locked(pool, pool->requeued.first->ticket, ended, now_ns);
+    for (park_task *task = pool->booked.first; task; task = task->next)
+        ask_end_locked(pool, task->ticket, ended, now_ns);
+    for (park_task *task = pool->running.first; task; task = task->next)
+        ask_end_locked(pool, task->ticket, ended, now_ns);
+}
+
 /* Ends what runs without its taker, which has stopped. */
 static void end_running_locked(park_pool *pool, struct park_list *list, struct park_list *ended,
                                uint64_t now_ns)
 {
-    park_ticket *ticket;
-    while ((ticket = list->first) != NULL) {
-        park_lot_ask_end_locked(pool, ticket, PARK_REASON_SHUTDOWN);
-        park_lot_end_locked(pool, ticket, PARK_CANCELLED, park_task_reason(&ticket->task), now_ns);
-        park_list_push(ended, ticket);
+    park_task *task;
+    while ((task = list->first) != NULL) {
+        park_ticket *ticket = task->ticket;
+        if (park_lot_end_locked(pool, task, PARK_CANCELLED, now_ns))
+            park_list_push(ended, &ticket->tasks[0]);
     }
 }
 
@@ -146,19 +169,14 @@ void park_pool_destroy(park_pool *pool)
     struct park_list ended = { 0 };
     lock_take(&pool->lock);
     pool->draining = true;
-    park_lot_drop_parked_locked(pool, &ended, now_ns);
+    park_lot_drop_queued_locked(pool, &ended, now_ns);
+    ask_running_locked(pool, &ended, now_ns);
     end_running_locked(pool, &pool->booked, &ended, now_ns);
     end_running_locked(pool, &pool->running, &ended, now_ns);
     park_lot_announce_locked(pool);
     lock_give(&pool->lock);
     park_ticket_settle_all(&ended);
     park_pool_unref(pool);
-}
-
-static void ask_all_locked(park_pool *pool, const struct park_list *list)
-{
-    for (park_ticket *ticket = list->first; ticket; ticket = ticket->next)
-        park_lot_ask_end_locked(pool, ticket, PARK_REASON_SHUTDOWN);
 }
 
 enum park_err park_drain(park_pool *pool, enum park_drain_mode mode, int64_t timeout_ms)
@@ -173,11 +191,9 @@ enum park_err park_drain(park_pool *pool, enum park_drain_mode mode, int64_t tim
      */
     pool->draining = true;
     if (mode >= PARK_DRAIN_FINISH_RUNNING)
-        park_lot_drop_parked_locked(pool, &ended, now_ns);
-    if (mode >= PARK_DRAIN_NOW) {
-        ask_all_locked(pool, &pool->booked);
-        ask_all_locked(pool, &pool->running);
-    }
+        park_lot_drop_queued_locked(pool, &ended, now_ns);
+    if (mode >= PARK_DRAIN_NOW)
+        ask_running_locked(pool, &ended, now_ns);
     park_lot_announce_locked(pool);
     lock_give(&pool->lock);
     park_ticket_settle_all(&ended);
@@ -205,16 +221,19 @@ static void stats_locked(const park_pool *pool, struct park_stats *out, uint64_t
     out->high_water = pool->high_water;
     out->draining = pool->draining;
     out->submitted = pool->submitted;
-    out->queued = pool->parked.count;
-    out->running = park_lot_running_locked(pool);
-    out->completed = pool->ended[PARK_COMPLETED];
-    out->failed = pool->ended[PARK_FAILED];
-    out->cancelled = pool->ended[PARK_CANCELLED];
-    out->dropped = pool->ended[PARK_DROPPED];
+    out->queued = pool->tickets[PARK_QUEUED];
+    out->running = pool->tickets[PARK_RUNNING];
+    out->completed = pool->tickets[PARK_COMPLETED];
+    out->failed = pool->tickets[PARK_FAILED];
+    out->cancelled = pool->tickets[PARK_CANCELLED];
+    out->dropped = pool->tickets[PARK_DROPPED];
+    out->tasks_queued = pool->parked.count + pool->requeued.count;
+    out->tasks_running = park_lot_running_locked(pool);
+    out->requeues = pool->requeues;
     out->queued_bytes = pool->queued_bytes;
     out->queue_high_water = pool->queue_high_water;
     if (pool->parked.first)
-        out->oldest_queued_ns = park_elapsed_ns(pool->parked.first->submitted_ns, now_ns);
+        out->oldest_queued_ns = park_elapsed_ns(pool->parked.first->ticket->submitted_ns, now_ns);
     out->rejected_oversize = pool->rejected[PARK_REJECT_OVERSIZE];
     out->rejected_queue_full = pool->rejected[PARK_REJECT_QUEUE_FULL];
     out->rejected_draining = pool->rejected[PARK_REJECT_DRAINING];

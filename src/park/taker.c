@@ -1,10 +1,11 @@
 /*
- * The taker's side: one engine thread takes what may run, waits for reasons to look, and
- * finishes what it took.
+ * The taker's side: one engine thread takes what may run, waits for reasons to look, changes
+ * what a task holds, gives it back, and finishes what it took.
  *
  * No reason is lost (README rule 5): what can be taken, and draining with nothing left, are
- * read from the lot itself; a cancelled task, room in a full ring and park_wake set `news`,
- * which stays until a park_take_wait has returned for it.
+ * read from the lot itself; a cancelled task, units that returned while growth was refused,
+ * room in a full ring and park_wake set `news`, which stays until a park_take_wait has
+ * returned for it.
  *
  * Threads: the taker, but for park_wake and park_taker_note_full, which any thread calls.
  */
@@ -25,10 +26,10 @@ size_t park_take(park_pool *pool, park_task **tasks, size_t count_max)
     size_t n = 0;
     lock_take(&pool->lock);
     while (n < count_max) {
-        park_ticket *ticket = park_lot_hand_over_locked(pool, now_ns);
-        if (!ticket)
+        park_task *task = park_lot_hand_over_locked(pool, now_ns);
+        if (!task)
             break;
-        tasks[n++] = &ticket->task;
+        tasks[n++] = task;
     }
     lock_give(&pool->lock);
     return n;
@@ -68,7 +69,22 @@ void park_taker_note_full(park_pool *pool, bool memory_short)
 
 void *park_task_payload(const park_task *task)
 {
-    return task->payload;
+    return task->ticket->payload;
+}
+
+uint32_t park_task_index(const park_task *task)
+{
+    return task->index;
+}
+
+void park_task_set_user(park_task *task, void *user)
+{
+    task->user = user;
+}
+
+void *park_task_user(const park_task *task)
+{
+    return task->user;
 }
 
 park_ticket *park_task_ticket(const park_task *task)
@@ -79,12 +95,47 @@ park_ticket *park_task_ticket(const park_task *task)
 enum park_reason park_task_reason(const park_task *task)
 {
     /* Acquire: partner of the release in park_lot_ask_end_locked. */
-    return (enum park_reason)atom_load_acquire(&task->token);
+    return (enum park_reason)atom_load_acquire(&task->ticket->token);
 }
 
 bool park_task_cancelled(const park_task *task)
 {
     return park_task_reason(task) != PARK_REASON_NONE;
+}
+
+enum park_err park_adjust(park_task *task, const struct park_units *total)
+{
+    park_pool *pool = task->ticket->pool;
+    lock_take(&pool->lock);
+    enum park_err rc = park_lot_adjust_locked(pool, task, total);
+    park_lot_announce_locked(pool);
+    lock_give(&pool->lock);
+    return rc;
+}
+
+park_task *park_victim(park_pool *pool)
+{
+    park_task *victim = NULL;
+    lock_take(&pool->lock);
+    /* From the latest start to the second oldest: the oldest is never asked to give way. */
+    park_task *task = pool->running.last;
+    while (task && task->prev && (!victim || victim->requeues >= PARK_PREEMPTS_MAX)) {
+        if (!victim || task->requeues < PARK_PREEMPTS_MAX)
+            victim = task;
+        task = task->prev;
+    }
+    lock_give(&pool->lock);
+    return victim;
+}
+
+void park_requeue(park_task *task)
+{
+    park_pool *pool = task->ticket->pool;
+    uint64_t now_ns = park_now_ns(pool);
+    lock_take(&pool->lock);
+    park_lot_requeue_locked(pool, task, now_ns);
+    park_lot_announce_locked(pool);
+    lock_give(&pool->lock);
 }
 
 /* Copies what fits, without half a character at the end. */
@@ -104,13 +155,6 @@ static void set_error_text(char *out, size_t size, const char *text)
     out[len] = '\0';
 }
 
-static enum park_reason reason_of(const park_task *task, enum park_state state)
-{
-    if (state == PARK_FAILED)
-        return PARK_REASON_ERROR;
-    return state == PARK_CANCELLED ? park_task_reason(task) : PARK_REASON_NONE;
-}
-
 void park_finish(park_task *task, const struct park_outcome *outcome)
 {
     ASSERT(outcome->state == PARK_COMPLETED || outcome->state == PARK_FAILED ||
@@ -119,14 +163,17 @@ void park_finish(park_task *task, const struct park_outcome *outcome)
     park_pool *pool = ticket->pool;
     uint64_t now_ns = park_now_ns(pool);
     lock_take(&pool->lock);
-    ASSERT(ticket->state == PARK_RUNNING && ticket->is_handed);
-    if (outcome->state == PARK_FAILED) {
+    ASSERT(task->phase == PARK_PHASE_RUNNING);
+    if (outcome->state == PARK_FAILED && ticket->outcome != PARK_FAILED) {
         ticket->error_code = outcome->error_code;
         if (outcome->error_text)
             set_error_text(ticket->error_text, sizeof ticket->error_text, outcome->error_text);
     }
-    park_lot_end_locked(pool, ticket, outcome->state, reason_of(task, outcome->state), now_ns);
+    bool has_ended = park_lot_end_locked(pool, task, outcome->state, now_ns);
+    if (!has_ended && outcome->state == PARK_FAILED) /* its siblings shall end, too */
+        has_ended = park_lot_ask_end_locked(pool, ticket, PARK_REASON_ERROR, now_ns);
     park_lot_announce_locked(pool);
     lock_give(&pool->lock);
-    park_ticket_settle(ticket);
+    if (has_ended)
+        park_ticket_settle(ticket);
 }

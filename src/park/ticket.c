@@ -21,7 +21,8 @@
 
 park_ticket *park_ticket_create(park_pool *pool, const struct park_work *work)
 {
-    park_ticket *ticket = mem_calloc(MEM_PARK, 1, sizeof *ticket);
+    size_t bytes = sizeof(park_ticket) + work->task_count * sizeof(struct park_task);
+    park_ticket *ticket = mem_calloc(MEM_PARK, 1, bytes);
     if (!ticket)
         return NULL;
     ticket->pool = pool;
@@ -30,19 +31,26 @@ park_ticket *park_ticket_create(park_pool *pool, const struct park_work *work)
     if (ticket->inbox)
         park_inbox_ref(ticket->inbox);
     ticket->user = work->user;
+    ticket->payload = work->payload;
+    ticket->payload_destroy = work->payload_destroy;
     ticket->need = work->need;
+    ticket->limit = work->limit;
     ticket->cost = work->cost < COST_MAX ? work->cost : COST_MAX;
     ticket->payload_bytes = work->payload_bytes;
+    ticket->task_count = work->task_count;
+    ticket->outcome = PARK_COMPLETED;
     random_id(&pool->random, "tkt_", ticket->id, sizeof ticket->id);
     atomic_init(&ticket->refs, 2);
     atomic_init(&ticket->event_last, 0);
+    atomic_init(&ticket->token, PARK_REASON_NONE);
     cond_init(&ticket->ended);
     lock_init(&ticket->events_lock, LOCK_RANK_EVENTS);
     park_ring_init(&ticket->ring, pool->events_bytes_max);
-    ticket->task.ticket = ticket;
-    ticket->task.payload = work->payload;
-    ticket->task.payload_destroy = work->payload_destroy;
-    atomic_init(&ticket->task.token, PARK_REASON_NONE);
+    for (uint32_t i = 0; i < ticket->task_count; i++) {
+        ticket->tasks[i].ticket = ticket;
+        ticket->tasks[i].index = i;
+        ticket->tasks[i].room = work->need;
+    }
     return ticket;
 }
 
@@ -79,18 +87,17 @@ void park_ticket_unref(park_ticket *ticket)
 void park_ticket_settle(park_ticket *ticket)
 {
     lock_check_none_held();
-    struct park_task *task = &ticket->task;
-    if (task->payload_destroy)
-        task->payload_destroy(task->payload);
+    if (ticket->payload_destroy)
+        ticket->payload_destroy(ticket->payload);
     park_inbox_tell(ticket);
     park_ticket_unref(ticket);
 }
 
 void park_ticket_settle_all(struct park_list *ended)
 {
-    park_ticket *ticket;
-    while ((ticket = park_list_pop(ended)) != NULL)
-        park_ticket_settle(ticket);
+    park_task *task;
+    while ((task = park_list_pop(ended)) != NULL)
+        park_ticket_settle(task->ticket);
 }
 
 const char *park_ticket_id(const park_ticket *ticket)
@@ -106,8 +113,8 @@ void *park_ticket_user(const park_ticket *ticket)
 /* Counts only when somebody asks: a cancelled neighbour changes the places of all behind. */
 static uint64_t position_locked(const park_ticket *ticket)
 {
-    uint64_t position = 1;
-    for (const park_ticket *t = ticket->prev; t; t = t->prev)
+    uint64_t position = 1 + ticket->pool->requeued.count;
+    for (const park_task *t = ticket->tasks[0].prev; t; t = t->prev)
         position++;
     return position;
 }
@@ -136,17 +143,12 @@ void park_cancel(park_ticket *ticket, enum park_reason reason)
     ASSERT(reason >= PARK_REASON_CLIENT && reason <= PARK_REASON_SHUTDOWN);
     park_pool *pool = ticket->pool;
     uint64_t now_ns = park_now_ns(pool);
-    bool was_parked = false;
     lock_take(&pool->lock);
-    if (ticket->state == PARK_QUEUED) {
-        park_lot_end_locked(pool, ticket, PARK_CANCELLED, reason, now_ns);
-        was_parked = true;
-    } else if (ticket->state == PARK_RUNNING) {
-        park_lot_ask_end_locked(pool, ticket, reason);
-    }
+    bool has_ended = !park_state_is_terminal(ticket->state) &&
+                     park_lot_ask_end_locked(pool, ticket, reason, now_ns);
     park_lot_announce_locked(pool);
     lock_give(&pool->lock);
-    if (was_parked)
+    if (has_ended)
         park_ticket_settle(ticket);
 }
 

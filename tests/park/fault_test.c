@@ -31,14 +31,15 @@ static bool reads_whole(park_ticket *ticket, size_t expected)
 }
 
 /*
- * Two tickets, one of them with events that grow its ring; the payloads of both are
- * destroyed whatever happens. NOMEM: some allocation was refused.
+ * Two tickets of two tasks each, one of them with events that grow its ring, with growth and
+ * a requeue; the payloads of both are destroyed whatever happens. NOMEM: some allocation was
+ * refused.
  */
 static enum park_err fill_and_drain_a_pool(void)
 {
     struct payload payloads[2] = { { 0 } };
     struct park_work work = work_of(1);
-    struct park_options options = options_of(1, 4);
+    struct park_options options = options_of(2, 4);
     park_ticket *tickets[2] = { NULL };
     park_pool *pool;
     park_inbox *inbox;
@@ -52,6 +53,8 @@ static enum park_err fill_and_drain_a_pool(void)
         park_inbox_destroy(inbox);
         return rc;
     }
+    work.task_count = 2;
+    work.limit.n[0] = 2;
     work.inbox = inbox;
     work.payload_destroy = payload_destroy;
     for (int i = 0; i < 2 && !rc; i++) {
@@ -71,8 +74,14 @@ static enum park_err fill_and_drain_a_pool(void)
         ck_assert(emit_at_last(pool, task, 600, &was_refused));
         ck_assert(emit_at_last(pool, task, 600, &was_refused));
         ck_assert(reads_whole(tickets[0], 3));
+        park_task *sibling = take_one(pool);
+        ck_assert_int_eq(adjust(task, 2), PARK_E_AGAIN);
+        ck_assert_ptr_eq(park_victim(pool), sibling);
+        park_requeue(sibling);
+        ck_assert_int_eq(adjust(task, 2), PARK_OK);
         finish(task, PARK_COMPLETED);
-        finish(take_one(pool), PARK_COMPLETED);
+        for (int i = 0; i < 3; i++)
+            finish(take_one(pool), PARK_COMPLETED);
     }
     ck_assert_int_eq(park_drain(pool, PARK_DRAIN_FINISH_RUNNING, 0),
                      stats_of(pool).running ? PARK_E_TIMEOUT : PARK_OK);

@@ -111,6 +111,20 @@ park_ticket *submit_payload(park_pool *pool, uint64_t need, struct payload *payl
     return ticket;
 }
 
+park_ticket *submit_tasks(park_pool *pool, uint32_t count, uint64_t need, uint64_t limit,
+                          struct payload *payload)
+{
+    struct park_work work = work_of(need);
+    work.task_count = count;
+    work.limit.n[0] = limit;
+    work.payload = payload;
+    work.payload_destroy = payload ? payload_destroy : NULL;
+    park_ticket *ticket = NULL;
+    ck_assert_int_eq(park_submit(pool, &work, &ticket, NULL), PARK_OK);
+    ck_assert_ptr_nonnull(ticket);
+    return ticket;
+}
+
 struct park_refusal refused(park_pool *pool, uint64_t need, enum park_err code)
 {
     struct park_work work = work_of(need);
@@ -131,6 +145,11 @@ park_task *take_one(park_pool *pool)
 {
     park_task *task = NULL;
     return park_take(pool, &task, 1) == 1 ? task : NULL;
+}
+
+enum park_err adjust(park_task *task, uint64_t total)
+{
+    return park_adjust(task, &(struct park_units){ { total } });
 }
 
 void finish(park_task *task, enum park_state state)

@@ -43,11 +43,18 @@ struct park_work work_of(uint64_t need);
 park_ticket *submit(park_pool *pool, uint64_t need);
 park_ticket *submit_payload(park_pool *pool, uint64_t need, struct payload *payload);
 
+/* Work of `count` tasks, each of `need` units that may grow to `limit`; accepted. */
+park_ticket *submit_tasks(park_pool *pool, uint32_t count, uint64_t need, uint64_t limit,
+                          struct payload *payload);
+
 /* Work of `need` units that is refused with `code`. */
 struct park_refusal refused(park_pool *pool, uint64_t need, enum park_err code);
 
 /* The next task, or NULL. */
 park_task *take_one(park_pool *pool);
+
+/* park_adjust in one dimension. */
+enum park_err adjust(park_task *task, uint64_t total);
 void finish(park_task *task, enum park_state state);
 
 enum park_state state_of(const park_ticket *ticket);

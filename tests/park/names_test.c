@@ -8,7 +8,7 @@ START_TEST(every_error_has_its_own_text)
     static const enum park_err errors[] = {
         PARK_OK,           PARK_E_NOMEM,     PARK_E_INVALID, PARK_E_TIMEOUT,
         PARK_E_CLOSED,     PARK_E_NOT_FOUND, PARK_E_AGAIN,   PARK_E_OVERSIZE,
-        PARK_E_QUEUE_FULL, PARK_E_DRAINING,  PARK_E_GAP,
+        PARK_E_QUEUE_FULL, PARK_E_DRAINING,  PARK_E_GAP,     PARK_E_LIMIT,
     };
     size_t n = sizeof errors / sizeof errors[0];
     for (size_t i = 0; i < n; i++) {

@@ -168,7 +168,8 @@ enum {
     CROWD = 2,
     CROWD_WORKS = 250,
     CROWD_CAPACITY = 8,
-    CROWD_EVENTS = 12
+    CROWD_EVENTS = 12,
+    CROWD_TASKS = 3
 };
 
 struct crowd {
@@ -180,11 +181,37 @@ struct crowd {
     atomic_int wrong;
 };
 
-/* What the reader remembers of a ticket; freed by nobody: it lies in a table. */
+/* What is remembered of a ticket; freed by nobody: it lies in a table. */
 struct follower {
+    /* set before the submission */
+    uint64_t need;
+    uint32_t task_count;
+
+    /* the taker */
+    uint64_t emitted[CROWD_TASKS]; /* by each task, kept while it is requeued */
+
+    /* the reader */
     uint64_t after;
     bool has_ended;
 };
+
+/* Units that a task may grow to, one with every third event. */
+static uint64_t crowd_limit(const struct follower *f)
+{
+    uint64_t limit = f->need + CROWD_EVENTS / 3;
+    return limit < CROWD_CAPACITY ? limit : CROWD_CAPACITY;
+}
+
+static struct park_work crowd_work(struct follower *f, park_inbox *inbox)
+{
+    struct park_work work = work_of(f->need);
+    work.limit.n[0] = crowd_limit(f);
+    work.task_count = f->task_count;
+    work.payload_destroy = count_destroyed;
+    work.inbox = inbox;
+    work.user = f;
+    return work;
+}
 
 struct member {
     struct crowd *crowd;
@@ -198,11 +225,11 @@ static void *crowd_submit(void *arg)
     struct crowd *crowd = me->crowd;
     struct world world = { .seed = me->seed };
     for (int i = 0; i < CROWD_WORKS; i++) {
-        struct park_work work = work_of(1 + world_below(&world, CROWD_CAPACITY));
-        work.payload_destroy = count_destroyed;
+        struct follower *f = &me->followers[i];
+        f->need = 1 + world_below(&world, CROWD_CAPACITY);
+        f->task_count = 1 + (uint32_t)world_below(&world, CROWD_TASKS);
+        struct park_work work = crowd_work(f, crowd->inbox);
         work.payload_bytes = world_below(&world, 100);
-        work.inbox = crowd->inbox;
-        work.user = &me->followers[i];
         park_ticket *ticket;
         if (park_submit(crowd->pool, &work, &ticket, NULL) != PARK_OK) {
             sched_yield();
@@ -220,61 +247,93 @@ static void *crowd_submit(void *arg)
 
 static void crowd_submit_last(struct crowd *crowd, struct follower *follower)
 {
-    struct park_work work = work_of(1);
-    work.payload_destroy = count_destroyed;
-    work.inbox = crowd->inbox;
-    work.user = follower;
+    *follower = (struct follower){ .need = 1, .task_count = 1 };
+    struct park_work work = crowd_work(follower, crowd->inbox);
     park_ticket *ticket;
     while (park_submit(crowd->pool, &work, &ticket, NULL) != PARK_OK)
         sched_yield();
     park_ticket_unref(ticket);
 }
 
-/* A running task of the taker: how many events are still to come. */
-struct row {
-    park_task *task;
-    uint64_t emitted;
+/* The tasks in the hands of the taker; the user pointer of each counts its events. */
+struct batch {
+    park_pool *pool;
+    park_task *rows[CROWD_CAPACITY];
+    size_t count;
 };
 
-/* One step of a row; true when it has ended. */
-static bool row_step(struct row *row, bool *is_stuck)
+static void batch_leave(struct batch *batch, const park_task *task)
 {
-    if (park_task_cancelled(row->task)) {
-        finish(row->task, PARK_CANCELLED);
+    size_t i = 0;
+    while (batch->rows[i] != task)
+        i++;
+    batch->rows[i] = batch->rows[--batch->count];
+}
+
+/* Makes room for the next event of a row; false if the row gave way itself or has to wait. */
+static bool row_grows(struct batch *batch, park_task *task)
+{
+    const struct follower *f = park_ticket_user(park_task_ticket(task));
+    const uint64_t *emitted = park_task_user(task);
+    uint64_t total = f->need + *emitted / 3;
+    uint64_t limit = crowd_limit(f);
+    while (adjust(task, total < limit ? total : limit) == PARK_E_AGAIN) {
+        park_task *victim = park_victim(batch->pool);
+        if (!victim)
+            return false;
+        batch_leave(batch, victim);
+        park_requeue(victim);
+        if (victim == task)
+            return false;
+    }
+    return true;
+}
+
+/* One step of a row; true if it did something. */
+static bool row_step(struct batch *batch, park_task *task)
+{
+    uint64_t *emitted = park_task_user(task);
+    bool is_cancelled = park_task_cancelled(task);
+    if (is_cancelled || *emitted == CROWD_EVENTS) {
+        batch_leave(batch, task);
+        finish(task, is_cancelled ? PARK_CANCELLED : PARK_COMPLETED);
         return true;
     }
-    if (row->emitted == CROWD_EVENTS) {
-        finish(row->task, PARK_COMPLETED);
-        return true;
+    if (!row_grows(batch, task))
+        return false;
+    struct park_status status;
+    park_status(park_task_ticket(task), &status);
+    uint64_t number = status.event_last + 1;
+    if (park_emit(task, 1, &number, sizeof number) != PARK_OK)
+        return false;
+    ++*emitted;
+    return true;
+}
+
+static void batch_take(struct batch *batch)
+{
+    park_task **rows = batch->rows + batch->count;
+    size_t n = park_take(batch->pool, rows, CROWD_CAPACITY - batch->count);
+    for (size_t i = 0; i < n; i++) {
+        struct follower *f = park_ticket_user(park_task_ticket(rows[i]));
+        if (!park_task_user(rows[i]))
+            park_task_set_user(rows[i], &f->emitted[park_task_index(rows[i])]);
     }
-    uint64_t number = row->emitted + 1;
-    if (park_emit(row->task, 1, &number, sizeof number) == PARK_OK)
-        row->emitted++;
-    else
-        *is_stuck = true;
-    return false;
+    batch->count += n;
 }
 
 static void *crowd_take(void *arg)
 {
     struct crowd *crowd = arg;
-    struct row rows[CROWD_CAPACITY];
-    size_t count = 0;
+    struct batch batch = { .pool = crowd->pool };
     while (!park_is_drained(crowd->pool)) {
-        park_task *tasks[CROWD_CAPACITY];
-        size_t n = park_take(crowd->pool, tasks, CROWD_CAPACITY - count);
-        for (size_t i = 0; i < n; i++)
-            rows[count++] = (struct row){ .task = tasks[i] };
-        size_t stuck = 0;
-        for (size_t i = 0; i < count;) {
-            bool is_stuck = false;
-            if (row_step(&rows[i], &is_stuck))
-                rows[i] = rows[--count];
-            else
-                i++;
-            stuck += is_stuck;
+        batch_take(&batch);
+        bool has_moved = false;
+        for (size_t i = batch.count; i-- > 0;) {
+            if (i < batch.count && row_step(&batch, batch.rows[i]))
+                has_moved = true;
         }
-        if (count == 0 || stuck == count)
+        if (!has_moved)
             park_take_wait(crowd->pool, -1);
     }
     return NULL;
@@ -304,7 +363,7 @@ static void crowd_read_ticket(struct crowd *crowd, park_ticket *ticket)
         return;
     f->has_ended = true;
     atomic_fetch_add(&crowd->ended, 1);
-    if (state_of(ticket) == PARK_COMPLETED && f->after != CROWD_EVENTS)
+    if (state_of(ticket) == PARK_COMPLETED && f->after != CROWD_EVENTS * f->task_count)
         atomic_fetch_add(&crowd->wrong, 1);
 }
 
@@ -347,6 +406,7 @@ START_TEST(a_crowd_of_threads_finds_every_event_and_every_end)
 {
     static struct member members[CROWD];
     struct park_options options = options_of(CROWD_CAPACITY, 16);
+    options.running_max = CROWD_CAPACITY;
     options.events_bytes_max = 80; /* five events: rings are full all the time */
     struct crowd crowd = { .pool = pool_of(&options) };
     ck_assert_int_eq(park_inbox_create(&crowd.inbox), PARK_OK);
@@ -377,6 +437,7 @@ START_TEST(a_crowd_of_threads_finds_every_event_and_every_end)
     ck_assert_uint_gt(atomic_load(&crowd.accepted), 0);
     ck_assert_uint_eq(atomic_load(&crowd.ended), atomic_load(&crowd.accepted));
     ck_assert_uint_eq((unsigned long)atomic_load(&g_destroyed), atomic_load(&crowd.accepted));
+    ck_assert_uint_gt(stats_of(crowd.pool).requeues, 0);
     park_inbox_destroy(crowd.inbox);
     end_pool(crowd.pool);
 }
