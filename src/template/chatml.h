@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "template/span.h"
 
 /*
  * The built-in ChatML template: a conversation to the text a model reads.
@@ -19,13 +20,6 @@ struct template_message {
     size_t role_len;
     const char *content; /* not terminated */
     size_t content_len;
-};
-
-/* A part of the text. Control tokens may be recognised in trusted parts only. */
-struct template_span {
-    const char *data; /* not terminated */
-    size_t len;       /* > 0 */
-    bool trusted;     /* written by the template; not by whoever wrote the messages */
 };
 
 /*
