@@ -12,5 +12,7 @@ enum {
 int command_serve(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_inspect(int argc, char **argv);
+int command_tokenize(int argc, char **argv);
+int command_perplexity(int argc, char **argv);
 
 #endif

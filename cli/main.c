@@ -16,6 +16,8 @@ static const struct {
     { "serve", command_serve, "serve a model over HTTP, with the OpenAI routes" },
     { "run", command_run, "answer one prompt, or chat" },
     { "inspect", command_inspect, "show what is in a model file" },
+    { "tokenize", command_tokenize, "show the token ids of a text" },
+    { "perplexity", command_perplexity, "measure how well a model predicts a text" },
 };
 
 enum {

@@ -12,15 +12,16 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "chat_render.h"
 #include "commands.h"
 #include "options.h"
-#include "template/chatml.h"
+#include "text_input.h"
 #include "tokenizer/tokenizer.h"
 #include "valet/engine.h"
 
 enum {
     MESSAGES_MAX = 1024,
-    TEXT_BYTES_MAX = 64 * 1024 * 1024,
+    TEXT_BYTES_MAX = TEXT_INPUT_MAX,
     DEFAULT_MAX_TOKENS = 1024
 };
 
@@ -79,14 +80,16 @@ struct answer {
     bool write_failed;
 };
 
-static size_t answer_take(void *arg, void **works, const struct valet_request **requests,
-                          size_t room)
+static size_t answer_take(void *arg, struct valet_start *starts, size_t room)
 {
     struct answer *a = arg;
     if (!a->request || room == 0)
         return 0;
-    works[0] = a;
-    requests[0] = a->request;
+    starts[0] = (struct valet_start){
+        .work = a,
+        .request = a->request,
+        .blocks = valet_engine_blocks(a->request->prompt_count, a->request->max_new),
+    };
     a->request = NULL;
     return 1;
 }
@@ -141,14 +144,14 @@ static bool add_message(struct chat *c, const char *role, const char *text, size
 }
 
 /* The conversation so far as token ids, ready for an answer. */
-static enum base_err render(struct chat *c, struct tokenizer_ids *ids)
+static enum base_err render(struct chat *c, struct tokenizer_ids *ids, struct base_err_info *info)
 {
     struct arena arena;
     struct template_span *spans;
     size_t count;
     arena_init(&arena, MEM_TEMPLATE, TEXT_BYTES_MAX);
     enum base_err rc =
-        template_chatml(&arena, c->messages, c->message_count, NULL, true, &spans, &count);
+        chat_render(c->model, c->messages, c->message_count, &arena, &spans, &count, info);
     struct tokenizer_span *parts = NULL;
     if (!rc) {
         parts = arena_calloc(&arena, count, sizeof *parts);
@@ -157,7 +160,7 @@ static enum base_err render(struct chat *c, struct tokenizer_ids *ids)
     for (size_t i = 0; !rc && i < count; i++)
         parts[i] = (struct tokenizer_span){ spans[i].data, spans[i].len, spans[i].trusted };
     if (!rc)
-        rc = tokenizer_encode(valet_model_tokenizer(c->model), parts, count, ids);
+        rc = tokenizer_encode_marked(valet_model_tokenizer(c->model), parts, count, ids);
     arena_fini(&arena);
     return rc;
 }
@@ -175,13 +178,20 @@ static int generate(struct chat *c, const struct tokenizer_ids *ids)
         .prompt = ids->ids,
         .prompt_count = (int32_t)ids->count,
         .max_new = o->max_tokens < room ? o->max_tokens : room,
-        .sampling = { o->temperature, o->top_p, o->top_k,
-                      o->seed ? o->seed : random_u64(&base_random_system) },
+        .sampling = { .temperature = o->temperature,
+                      .top_p = o->top_p,
+                      .top_k = o->top_k,
+                      .seed = o->seed ? o->seed : random_u64(&base_random_system) },
     };
     struct answer answer = { .request = &request };
     buf_init(&answer.text, MEM_SERVER, TEXT_BYTES_MAX);
     const struct valet_engine_source source = {
-        &answer, answer_take, answer_wait, answer_cancelled, answer_emit, answer_end,
+        .arg = &answer,
+        .take = answer_take,
+        .wait = answer_wait,
+        .cancelled = answer_cancelled,
+        .emit = answer_emit,
+        .end = answer_end,
     };
     valet_engine_run(c->engine, &source);
     putchar('\n');
@@ -203,8 +213,13 @@ static int answer_to(struct chat *c, const char *text, size_t len)
         return failed("the conversation is too long");
     struct tokenizer_ids ids;
     tokenizer_ids_init(&ids, INT32_MAX);
-    enum base_err rc = render(c, &ids);
-    int code = rc ? failed(base_strerror(rc)) : generate(c, &ids);
+    struct base_err_info info = { 0 };
+    enum base_err rc = render(c, &ids, &info);
+    int code;
+    if (rc)
+        code = failed(info.message[0] ? info.message : base_strerror(rc));
+    else
+        code = generate(c, &ids);
     tokenizer_ids_fini(&ids);
     return code;
 }
@@ -231,13 +246,7 @@ static int answer_stdin(struct chat *c)
 {
     struct base_buf text;
     buf_init(&text, MEM_SERVER, TEXT_BYTES_MAX);
-    char piece[4096];
-    size_t n;
-    int rc = EXIT_OK;
-    while (rc == EXIT_OK && (n = fread(piece, 1, sizeof piece, stdin)) > 0) {
-        if (buf_append(&text, piece, n) != OK)
-            rc = failed("stdin is too long");
-    }
+    int rc = text_input_read("-", &text) ? EXIT_OK : EXIT_FAILED;
     while (text.len > 0 && text.data[text.len - 1] == '\n')
         text.len--;
     if (rc == EXIT_OK)

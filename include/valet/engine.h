@@ -94,6 +94,8 @@ struct valet_engine_options {
     uint64_t kv_bytes;  /* budget of the KV cache; 0: rows_max * context, at most half of memory */
     int32_t rows_max;   /* requests in the batch, 1..256 */
     int32_t chunk_max;  /* prompt tokens of one step, all requests together */
+    int32_t itl_target_ms; /* steps that also decode take about this long at most; 0: no bound */
+    bool prefix_cache;  /* keys and values of finished prefixes are kept and shared */
 };
 
 VALET_API void valet_engine_options_init(struct valet_engine_options *options);
@@ -114,8 +116,9 @@ struct valet_engine_info {
 
 VALET_API void valet_engine_info(const valet_engine *engine, struct valet_engine_info *out);
 
-/* KV blocks that a request of this size holds at its end. */
+/* KV blocks that a request of this size holds at its end, and when it starts. */
 VALET_API uint64_t valet_engine_blocks(int32_t prompt_count, int32_t max_new);
+VALET_API uint64_t valet_engine_blocks_start(int32_t prompt_count, int32_t max_new);
 
 /* How a request ended. */
 enum valet_end {
@@ -125,17 +128,39 @@ enum valet_end {
 };
 
 /*
+ * What a request had done when it gave way to another (valet_engine_source.requeue); with it
+ * the request goes on where it was. Zero: from the start.
+ */
+struct valet_progress {
+    const int32_t *ids;  /* [count] tokens generated and reported */
+    int32_t count;
+    int32_t prompt_reported; /* VALET_EVENT_PROMPT events reported */
+    bool started;        /* VALET_EVENT_START was reported */
+    float mirostat_mu;
+};
+
+/* A request that starts now. */
+struct valet_start {
+    void *work; /* the source's own name for it */
+    const struct valet_request *request;
+    uint32_t choice; /* which choice of the request: part of the random numbers */
+    uint64_t blocks; /* booked for it */
+    struct valet_progress progress;
+};
+
+/*
  * Where work comes from and where events go. All functions are called from the thread in
- * valet_engine_run, outside all locks. `work` is the source's own name for a request.
+ * valet_engine_run, outside all locks.
  */
 struct valet_engine_source {
     void *arg;
     /*
-     * Gives at most `room` requests that start now; never blocks. The source answers for
-     * room: the blocks of all requests it has given never exceed block_count. A request is
-     * borrowed until its `end`.
+     * Gives at most `room` requests that start now; never blocks. The source has booked at
+     * least valet_engine_blocks_start for each (for one that comes back: what it held), and
+     * the blocks booked never exceed block_count.
+     * Request and progress are borrowed until the work's `end` or `requeue`.
      */
-    size_t (*take)(void *arg, void **works, const struct valet_request **requests, size_t room);
+    size_t (*take)(void *arg, struct valet_start *starts, size_t room);
     /*
      * Blocks while there is nothing to do; called when no row can make progress. Returns
      * false when the engine shall end.
@@ -143,9 +168,21 @@ struct valet_engine_source {
     bool (*wait)(void *arg);
     /* Whether the request is no longer wanted. Asked before each step. */
     bool (*cancelled)(void *arg, void *work);
+    /*
+     * Books `blocks` in all for a request that grows. False: there are none; then the engine
+     * asks for a victim. NULL: all were booked at the start (valet_engine_blocks).
+     */
+    bool (*grow)(void *arg, void *work, uint64_t blocks);
+    /* The work that gives way when blocks run out; NULL: none, the row waits. */
+    void *(*victim)(void *arg);
+    /*
+     * The work has left the batch and comes back by `take`, with what it had done (copied).
+     * False: no memory; the engine ends it as failed.
+     */
+    bool (*requeue)(void *arg, void *work, const struct valet_progress *progress);
     /* Takes an event (copies it), or returns false: no room now, the row pauses and retries. */
     bool (*emit)(void *arg, void *work, const struct valet_event *event);
-    /* The request has left the batch. Called exactly once for each request taken. */
+    /* The request has left the batch for good. Called exactly once for each request taken. */
     void (*end)(void *arg, void *work, enum valet_end end, const char *error);
 };
 
@@ -159,6 +196,10 @@ struct valet_engine_stats {
     uint64_t steps;
     uint64_t prompt_tokens;
     uint64_t generated_tokens;
+    uint64_t prefix_query_tokens; /* prompt tokens that could have been cached */
+    uint64_t prefix_hit_tokens;   /* and those that were */
+    uint64_t preemptions;
+    uint64_t blocks_cached;       /* held by the prefix cache alone; free when needed */
     uint64_t blocks_used;
     uint64_t rows;         /* requests in the batch */
     uint64_t step_ns;      /* time spent in steps */

@@ -172,21 +172,21 @@ static void on_gone(void *arg, struct http_exchange *x)
 {
     struct api *api = arg;
     api->stats.disconnects++;
-    struct chat *chat = http_exchange_user(x);
-    if (chat)
-        api_chat_gone(chat);
+    struct answer *answer = http_exchange_user(x);
+    if (answer)
+        api_answer_gone(answer);
 }
 
 static void on_drained(void *arg, struct http_exchange *x)
 {
     (void)arg;
-    struct chat *chat = http_exchange_user(x);
-    if (chat)
-        api_chat_resume(chat);
+    struct answer *answer = http_exchange_user(x);
+    if (answer)
+        api_answer_resume(answer);
 }
 
-static size_t on_error_body(void *arg, int status, const char *code, const char *message,
-                            char *out, size_t out_size)
+static size_t on_error_body(void *arg, int status, const char *code, const char *message, char *out,
+                            size_t out_size)
 {
     struct api *api = arg;
     api->stats.requests++;
@@ -207,16 +207,46 @@ void api_http_handler(struct api *api, struct http_handler *out)
 
 /* ---- life ---- */
 
-enum base_err api_create(const struct api_options *options, struct api **out)
+static enum base_err check_options(const struct api_options *o, struct base_err_info *info)
+{
+    const struct api_model *model = &o->model;
+    if (!model->id || !model->fingerprint || !model->tokenizer || model->context < 2)
+        return base_err_set(info, E_INVALID, "api: the model is not described");
+    return OK;
+}
+
+static enum base_err compile_template(struct api *api, struct base_err_info *info)
+{
+    const char *text = api->options.model.chat_template;
+    struct jinja_limits limits;
+    struct base_err_info why = { 0 };
+    if (!text || !*text)
+        return OK;
+    jinja_limits_init(&limits);
+    enum base_err rc = jinja_compile(text, strlen(text), &limits, &api->chat_template, &why);
+    if (rc)
+        base_err_set_at(info, rc, why.byte, "the chat template of model %s: %s",
+                        api->options.model.id, why.message);
+    return rc;
+}
+
+enum base_err api_create(const struct api_options *options, struct api **out,
+                         struct base_err_info *info)
 {
     *out = NULL;
-    const struct api_model *model = &options->model;
-    if (!model->id || !model->fingerprint || !model->tokenizer || model->context < 2)
-        return E_INVALID;
+    enum base_err rc = check_options(options, info);
+    if (rc)
+        return rc;
     struct api *api = mem_calloc(MEM_API, 1, sizeof *api);
     if (!api)
-        return E_NOMEM;
+        return base_err_set(info, E_NOMEM, "out of memory");
     api->options = *options;
+    rc = compile_template(api, info);
+    if (rc) {
+        mem_free(api);
+        return rc;
+    }
+    api->render = (struct api_render){ &api->options.model, api->chat_template };
     buf_init(&api->frames, MEM_API, API_FRAME_BYTES_MAX);
     *out = api;
     return OK;
@@ -224,9 +254,10 @@ enum base_err api_create(const struct api_options *options, struct api **out)
 
 void api_destroy(struct api *api)
 {
-    for (size_t i = 0; i < API_CHAT_BUCKETS; i++)
-        ASSERT(!api->chats[i]);
+    for (size_t i = 0; i < API_ANSWER_BUCKETS; i++)
+        ASSERT(!api->answers[i]);
     buf_fini(&api->frames);
+    jinja_destroy(api->chat_template);
     mem_free(api);
 }
 
@@ -236,7 +267,7 @@ void api_inbox_ready(struct api *api)
         park_ticket *ticket = park_inbox_next(api->options.inbox);
         if (!ticket)
             return;
-        api_chat_notice(api, ticket);
+        api_answer_notice(api, ticket);
         park_ticket_unref(ticket);
     }
 }

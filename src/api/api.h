@@ -11,6 +11,7 @@
 #include "http/http.h"
 #include "park/park.h"
 #include "tokenizer/tokenizer.h"
+#include "valet/request.h"
 
 /*
  * The routes: JSON in, tickets, events, JSON or SSE out. A request is checked, rendered and
@@ -23,22 +24,34 @@ struct api;
 
 /* What is served. Borrowed while the api lives. */
 struct api_model {
-    const char *id;             /* as clients name it */
-    const char *fingerprint;    /* "b0.1.0-9f3a1c22" */
-    int64_t created;            /* seconds since 1970 */
-    int32_t context;            /* tokens of prompt + answer */
+    const char *id;          /* as clients name it */
+    const char *fingerprint; /* "b0.1.0-9f3a1c22" */
+    int64_t created;         /* seconds since 1970 */
+    int32_t context;         /* tokens of prompt + answer */
     const struct tokenizer *tokenizer;
     const char *default_system; /* put in front of a chat without system message; NULL: none */
+    const char *chat_template;  /* Jinja, compiled in api_create; NULL or "": ChatML */
+    const char *bos_text;       /* bos_token and eos_token in the template; NULL: undefined */
+    const char *eos_text;
+};
+
+/* What /version says; NULL: null. Borrowed while the api lives. */
+struct api_version {
+    const char *version; /* "0.1.0" */
+    const char *commit;
+    const char *build;
 };
 
 struct api_options {
     struct api_model model;
+    struct api_version version;
     park_pool *pool;   /* dimension 0: KV blocks, 1: slots */
     park_inbox *inbox; /* the loop's own */
     const struct base_clock *clock;
     const struct base_random *random;
     void *arg;
-    /* KV blocks a request of this size holds at its end. */
+    /* KV blocks a request of this size holds when it starts, and at its end. */
+    uint64_t (*blocks_start)(void *arg, int32_t prompt_count, int32_t max_new);
     uint64_t (*blocks)(void *arg, int32_t prompt_count, int32_t max_new);
     /* Writes the metrics text (format 0.0.4). */
     enum base_err (*metrics)(void *arg, struct base_buf *out);
@@ -47,7 +60,12 @@ struct api_options {
     const char *(*not_ready)(void *arg);
 };
 
-enum base_err api_create(const struct api_options *options, struct api **out);
+/*
+ * *out is NULL on an error, and `info` (may be NULL) says why: options that are missing, a
+ * chat template that is none (E_INVALID, E_UNSUPPORTED, E_TOO_BIG), E_NOMEM.
+ */
+enum base_err api_create(const struct api_options *options, struct api **out,
+                         struct base_err_info *info);
 
 /* After http_server_close has called back: no exchange is left. */
 void api_destroy(struct api *api);
@@ -57,6 +75,15 @@ void api_http_handler(struct api *api, struct http_handler *out);
 
 /* Call when the inbox's descriptor is readable: formats what is new. Bounded work per call. */
 void api_inbox_ready(struct api *api);
+
+/*
+ * What a task of a ticket is to do: the request, and which of its choices. `payload` is the
+ * task's. The events of a task carry its index in the ticket as their choice, so that
+ * several prompts of one ticket can be told apart; the choice given here is for drawing.
+ * Borrowed until the task is finished. Any thread.
+ */
+const struct valet_request *api_task_request(const void *payload, uint32_t task_index,
+                                             uint32_t *choice);
 
 /* What was answered, for /metrics. */
 struct api_stats {

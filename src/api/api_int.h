@@ -5,25 +5,30 @@
 
 #include "api/api.h"
 #include "api/errors.h"
+#include "api/params.h"
+#include "api/render.h"
+#include "base/arena.h"
 #include "base/buf.h"
 
 enum {
     API_REQUEST_ID_MAX = 128,
     API_SHOWN_MAX = 200,
-    API_CHAT_BUCKETS = 1024,     /* a power of two; chains grow beyond */
-    API_EVENT_BYTES = 64 << 10,  /* read from a ticket at once; holds the largest event */
-    API_FRAME_BYTES_MAX = 1 << 20 /* frames of one event */
+    API_ANSWER_BUCKETS = 1024,     /* a power of two; chains grow beyond */
+    API_EVENT_BYTES = 64 << 10,    /* read from a ticket at once; holds the largest event */
+    API_FRAME_BYTES_MAX = 64 << 20 /* frames of one event, which may repeat a whole prompt */
 };
 
-struct chat;
+struct answer;
 
 /* Loop thread only. */
 struct api {
     struct api_options options;
     struct api_stats stats;
-    struct base_buf frames;                /* scratch: what one event becomes */
-    struct chat *chats[API_CHAT_BUCKETS];  /* by ticket, see chat.c */
-    char events[API_EVENT_BYTES];          /* scratch: what was read from a ticket */
+    struct api_render render;                   /* the model and its compiled chat template */
+    jinja_template *chat_template;              /* NULL: ChatML */
+    struct base_buf frames;                     /* scratch: what one event becomes */
+    struct answer *answers[API_ANSWER_BUCKETS]; /* by ticket, see answer.c */
+    _Alignas(8) char events[API_EVENT_BYTES];   /* scratch: what was read from a ticket */
 };
 
 /* Whom an answer goes to. */
@@ -67,18 +72,44 @@ bool api_percent_is(struct http_str raw, const char *text);
 /* How much of the caller's own input goes into a message. */
 int api_shown_len(struct http_str s);
 
+/* ---- bodies (body.c) ---- */
+
+/*
+ * What a route does with its body: answers, or fills `error`. `scratch` and the body last
+ * until it returns.
+ */
+typedef enum base_err (*api_body_fn)(struct api_call *call, const json_t *body,
+                                     struct arena *scratch, struct api_error *error);
+
+/* Parses the body of a call and runs `fn`; an error is the answer. */
+void api_body_run(struct api_call *call, api_body_fn fn);
+
+/* Whether work is taken now. */
+enum base_err api_check_ready(const struct api *api, struct api_error *error);
+
+/* Whether the model a body names, if any, is the one that is served. */
+enum base_err api_check_model(const struct api *api, const char *name, size_t len,
+                              struct api_error *error);
+
 /* ---- one file per noun ---- */
 
+void api_answer_gone(struct answer *answer);
+void api_answer_resume(struct answer *answer);
+void api_answer_notice(struct api *api, park_ticket *ticket);
+
 void api_chat_post(struct api_call *call);
-void api_chat_gone(struct chat *chat);
-void api_chat_resume(struct chat *chat);
-void api_chat_notice(struct api *api, park_ticket *ticket);
+void api_completion_post(struct api_call *call);
+
+void api_tokenize_post(struct api_call *call);
+void api_detokenize_post(struct api_call *call);
+void api_apply_template_post(struct api_call *call);
 
 void api_models_get(struct api_call *call);
 void api_model_get(struct api_call *call);
 
 void api_health_get(struct api_call *call);
 void api_ready_get(struct api_call *call);
+void api_version_get(struct api_call *call);
 void api_metrics_get(struct api_call *call);
 void api_pools_get(struct api_call *call);
 void api_pool_get(struct api_call *call);

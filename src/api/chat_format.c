@@ -1,165 +1,152 @@
-#include "api/chat_format.h"
+/* Events to chat.completion and chat.completion.chunk objects. */
+#include "api/format.h"
+#include "api/logprobs.h"
 
-#include <jansson.h>
+#define CHUNK "chat.completion.chunk"
 
-#include "api/json.h"
-
-void chat_format_note(struct chat_format *f, const struct valet_event *event)
+static void out_logprobs(struct api_out *o, const struct format *f, const struct valet_event *event)
 {
-    if (event->type != VALET_EVENT_TOKEN)
+    if (!f->logprobs || !format_has_token(event)) {
+        api_out_raw(o, "null");
         return;
-    f->generated = event->generated;
-    if (event->finish != VALET_FINISH_NONE)
-        f->finish = event->finish;
-}
-
-const char *chat_format_finish(enum valet_finish finish)
-{
-    switch (finish) {
-    case VALET_FINISH_STOP:
-        return "stop";
-    case VALET_FINISH_LENGTH:
-        return "length";
-    case VALET_FINISH_NONE:
-        break;
     }
-    return NULL;
+    api_out_raw(o, "{\"content\":[");
+    logprobs_chat_entry(o, f->tokenizer, event);
+    api_out_raw(o, "],\"refusal\":null}");
 }
 
-/* Takes `value`; NULL is a value that could not be made. */
-static enum base_err frame_write(json_t *value, struct base_buf *out)
+static void out_index(struct api_out *o, uint32_t index)
 {
-    size_t len = out->len;
-    enum base_err rc = buf_append_str(out, "data: ");
-    if (!rc)
-        rc = api_json_write(value, out);
-    if (!rc)
-        rc = buf_append_str(out, "\n\n");
-    json_decref(value);
-    if (rc)
-        out->len = len;
-    return rc;
+    api_out_raw(o, "{\"index\":");
+    api_out_int(o, index);
 }
 
-static enum base_err done_write(struct base_buf *out)
+/* Comes first of a choice, when its prefill starts. */
+static void out_role(struct api_out *o, const struct format *f, const struct valet_event *event)
 {
-    return buf_append_str(out, "data: [DONE]\n\n");
+    format_chunk_begin(o, f, CHUNK);
+    out_index(o, event->choice);
+    api_out_raw(o, ",\"delta\":{\"role\":\"assistant\",\"content\":null},\"logprobs\":null,"
+                   "\"finish_reason\":null}");
+    format_chunk_end(o, f);
 }
 
-/* Takes `choices`. With include_usage every chunk carries usage: null until the last. */
-static json_t *chunk_make(const struct chat_format *f, json_t *choices)
+/* The text that is released, and what goes with the token also when its text is held back. */
+static void out_content(struct api_out *o, const struct format *f, const struct valet_event *event)
 {
-    json_t *chunk =
-        json_pack("{s:s,s:s,s:I,s:s,s:s}", "id", f->id, "object", "chat.completion.chunk",
-                  "created", (json_int_t)f->created, "model", f->model, "system_fingerprint",
-                  f->fingerprint);
-    if (!chunk || !choices) {
-        json_decref(choices);
-        json_decref(chunk);
-        return NULL;
+    bool token = format_has_token(event) && (f->logprobs || f->token_ids);
+    if (!event->text_len && !token)
+        return;
+    format_chunk_begin(o, f, CHUNK);
+    out_index(o, event->choice);
+    api_out_raw(o, ",\"delta\":{\"content\":");
+    api_out_string(o, event->text, event->text_len);
+    api_out_raw(o, "},\"logprobs\":");
+    out_logprobs(o, f, event);
+    api_out_raw(o, ",\"finish_reason\":null");
+    if (f->token_ids && token) {
+        api_out_raw(o, ",\"token_ids\":[");
+        api_out_int(o, event->id);
+        api_out_raw(o, "]");
     }
-    int rc = json_object_set_new(chunk, "choices", choices);
-    if (!rc && f->include_usage)
-        rc = json_object_set_new(chunk, "usage", json_null());
-    if (rc) {
-        json_decref(chunk);
-        return NULL;
+    api_out_raw(o, "}");
+    format_chunk_end(o, f);
+}
+
+static enum base_err chat_event(struct format *f, const struct valet_event *event,
+                                struct base_buf *out)
+{
+    struct format_choice *c = &f->choices[event->choice];
+    struct api_out o = api_out_begin(out);
+    if (!c->started)
+        out_role(&o, f, event);
+    if (event->type == VALET_EVENT_TOKEN)
+        out_content(&o, f, event);
+    c->started = true;
+    return api_out_end(&o);
+}
+
+static enum base_err chat_end(struct format *f, struct base_buf *out)
+{
+    struct api_out o = api_out_begin(out);
+    for (uint32_t i = 0; i < f->made; i++) {
+        format_chunk_begin(&o, f, CHUNK);
+        out_index(&o, i);
+        api_out_raw(&o, ",\"delta\":{},\"logprobs\":null,");
+        format_reasons(&o, f, &f->choices[i]);
+        api_out_raw(&o, "}");
+        format_chunk_end(&o, f);
     }
-    return chunk;
+    format_stream_end(&o, f, CHUNK);
+    return api_out_end(&o);
 }
 
-static json_t *usage_make(const struct chat_format *f)
+static enum base_err chat_collect(struct format *f, const struct valet_event *event)
 {
-    return json_pack("{s:i,s:i,s:i,s:{s:i},s:{s:i}}", "prompt_tokens", f->prompt_count,
-                     "completion_tokens", f->generated, "total_tokens",
-                     f->prompt_count + f->generated, "prompt_tokens_details", "cached_tokens", 0,
-                     "completion_tokens_details", "reasoning_tokens", 0);
-}
-
-enum base_err chat_format_role(const struct chat_format *f, struct base_buf *out)
-{
-    json_t *choices = json_pack("[{s:i,s:{s:s,s:n},s:n,s:n}]", "index", 0, "delta", "role",
-                                "assistant", "content", "logprobs", "finish_reason");
-    return frame_write(chunk_make(f, choices), out);
-}
-
-enum base_err chat_format_content(const struct chat_format *f, const struct valet_event *event,
-                                  struct base_buf *out)
-{
-    if (!event->text_len)
+    struct format_choice *c = &f->choices[event->choice];
+    if (event->type != VALET_EVENT_TOKEN)
         return OK;
-    json_t *choices =
-        json_pack("[{s:i,s:{s:s%},s:n,s:n}]", "index", (int)event->choice, "delta", "content",
-                  event->text, (size_t)event->text_len, "logprobs", "finish_reason");
-    return frame_write(chunk_make(f, choices), out);
-}
-
-static enum base_err finish_write(const struct chat_format *f, struct base_buf *out)
-{
-    json_t *choices = json_pack("[{s:i,s:{},s:n,s:s?}]", "index", 0, "delta", "logprobs",
-                                "finish_reason", chat_format_finish(f->finish));
-    return frame_write(chunk_make(f, choices), out);
-}
-
-static enum base_err usage_write(const struct chat_format *f, struct base_buf *out)
-{
-    json_t *chunk = chunk_make(f, json_array());
-    if (chunk && json_object_set_new(chunk, "usage", usage_make(f))) {
-        json_decref(chunk);
-        chunk = NULL;
+    enum base_err rc = buf_append(&c->text, event->text, event->text_len);
+    struct api_out ids = api_out_begin(&c->ids);
+    if (!rc && f->token_ids && format_has_token(event)) {
+        format_comma(&ids, &c->ids);
+        api_out_int(&ids, event->id);
+        rc = api_out_end(&ids);
     }
-    return frame_write(chunk, out);
-}
-
-enum base_err chat_format_end(const struct chat_format *f, struct base_buf *out)
-{
-    size_t len = out->len;
-    enum base_err rc = finish_write(f, out);
-    if (!rc && f->include_usage)
-        rc = usage_write(f, out);
-    if (!rc)
-        rc = done_write(out);
-    if (rc)
-        out->len = len;
-    return rc;
-}
-
-enum base_err chat_format_error(const struct api_error *error, struct base_buf *out)
-{
-    size_t len = out->len;
-    enum base_err rc = frame_write(api_error_json(error, false), out);
-    if (!rc)
-        rc = done_write(out);
-    if (rc)
-        out->len = len;
-    return rc;
-}
-
-/* Takes `choice` and `usage`. */
-static json_t *completion_make(const struct chat_format *f, json_t *choice, json_t *usage)
-{
-    json_t *completion =
-        json_pack("{s:s,s:s,s:I,s:s,s:s,s:s,s:[]}", "id", f->id, "object", "chat.completion",
-                  "created", (json_int_t)f->created, "model", f->model, "system_fingerprint",
-                  f->fingerprint, "service_tier", "default", "choices");
-    /* set_new takes its value also when it fails, and fails for a value that is NULL */
-    int rc = json_array_append_new(json_object_get(completion, "choices"), choice);
-    rc |= json_object_set_new(completion, "usage", usage);
-    if (rc) {
-        json_decref(completion);
-        return NULL;
+    struct api_out content = api_out_begin(&c->parts[0]);
+    if (!rc && f->logprobs && format_has_token(event)) {
+        format_comma(&content, &c->parts[0]);
+        logprobs_chat_entry(&content, f->tokenizer, event);
+        rc = api_out_end(&content);
     }
-    return completion;
-}
-
-enum base_err chat_format_completion(const struct chat_format *f, const char *text, size_t len,
-                                     struct base_buf *out)
-{
-    json_t *choice = json_pack("{s:i,s:{s:s,s:s%,s:n},s:n,s:s?}", "index", 0, "message", "role",
-                               "assistant", "content", text, len, "refusal", "logprobs",
-                               "finish_reason", chat_format_finish(f->finish));
-    json_t *completion = completion_make(f, choice, usage_make(f));
-    enum base_err rc = api_json_write(completion, out);
-    json_decref(completion);
     return rc;
 }
+
+static void out_choice(struct api_out *o, const struct format *f, uint32_t index)
+{
+    const struct format_choice *c = &f->choices[index];
+    out_index(o, index);
+    api_out_raw(o, ",\"message\":{\"role\":\"assistant\",\"content\":");
+    api_out_string(o, c->text.data, c->text.len);
+    api_out_raw(o, ",\"refusal\":null},\"logprobs\":");
+    if (f->logprobs) {
+        api_out_raw(o, "{\"content\":[");
+        api_out_bytes(o, c->parts[0].data, c->parts[0].len);
+        api_out_raw(o, "],\"refusal\":null}");
+    } else {
+        api_out_raw(o, "null");
+    }
+    api_out_raw(o, ",");
+    format_reasons(o, f, c);
+    if (f->token_ids) {
+        api_out_raw(o, ",\"token_ids\":[");
+        api_out_bytes(o, c->ids.data, c->ids.len);
+        api_out_raw(o, "]");
+    }
+    api_out_raw(o, "}");
+}
+
+static enum base_err chat_whole(struct format *f, struct base_buf *out)
+{
+    struct api_out o = api_out_begin(out);
+    format_head(&o, f, "chat.completion");
+    api_out_raw(&o, ",\"service_tier\":\"default\",\"choices\":[");
+    for (uint32_t i = 0; i < f->made; i++) {
+        if (i)
+            api_out_raw(&o, ",");
+        out_choice(&o, f, i);
+    }
+    api_out_raw(&o, "],\"usage\":");
+    format_usage(&o, f);
+    api_out_raw(&o, "}");
+    return api_out_end(&o);
+}
+
+const struct format_kind chat_kind = {
+    .id_prefix = "chatcmpl-",
+    .length_field = "max_completion_tokens",
+    .event = chat_event,
+    .end = chat_end,
+    .collect = chat_collect,
+    .whole = chat_whole,
+};

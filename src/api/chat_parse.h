@@ -9,42 +9,42 @@
 
 #include "api/errors.h"
 #include "api/json.h"
+#include "api/params.h"
 #include "base/arena.h"
 #include "base/err.h"
 #include "template/chatml.h"
-#include "valet/request.h"
 
-/* What a chat body says, checked. Texts point into the body or into the arena. */
-struct chat_params {
-    const char *model; /* NULL: the default model */
-    size_t model_len;
-    struct template_message *messages;
+/* What the chat template is given. Texts point into the body or into the arena. */
+struct chat_prompt {
+    struct template_message *messages; /* [message_count]; roles are known ones */
     size_t message_count;
-    int32_t max_new; /* 0: what fits */
-    struct valet_sampling sampling;
-    bool seeded;
-    struct valet_stop stops[VALET_STOPS_MAX];
-    uint32_t stop_count;
-    bool stream;
-    bool include_usage;
-    size_t unknown_count; /* fields we never heard of */
+    const json_t *sources; /* the array they were read from */
+    json_t *kwargs;        /* chat_template_kwargs, an object; NULL: none */
+    const json_t *enable_thinking;
+    const json_t *thinking;
+    const json_t *reasoning_effort;
+    bool add_generation_prompt;
+};
+
+/* What a chat body says, checked. */
+struct chat_params {
+    struct api_params common;
+    struct chat_prompt prompt;
 };
 
 /*
  * Reads the body of POST /v1/chat/completions. The first wrong field, in a fixed order,
  * fills `error`. E_INVALID, or E_NOMEM (API_SERVER_FULL).
  */
-enum base_err chat_parse(const json_t *body, struct arena *arena, struct chat_params *out,
-                         struct api_error *error);
+enum base_err chat_parse(const json_t *body, const struct api_model *model, struct arena *arena,
+                         struct chat_params *out, struct api_error *error);
 
-/* chat_messages.c: the field "messages". */
+/* The part of it that the template is given; any body with messages. */
+enum base_err chat_parse_prompt(const struct api_object *body, struct arena *arena,
+                                struct chat_prompt *out);
+
+/* messages.c: the field "messages". */
 enum base_err chat_parse_messages(const struct api_object *body, struct arena *arena,
-                                  struct chat_params *out);
-
-/*
- * chat_fields.c: fields that are known and change nothing here; any other value than the
- * neutral one is refused. Counts the unknown ones.
- */
-enum base_err chat_parse_fields(const struct api_object *body, size_t *unknown_count);
+                                  struct chat_prompt *out);
 
 #endif

@@ -117,14 +117,13 @@ enum api_code api_code_of_park(enum park_err err)
 }
 
 void api_error_of_refusal(struct api_error *error, const struct park_refusal *refusal,
-                          const char *dim_name)
+                          const char *dim_name, const char *length_field)
 {
     enum api_code code = api_code_of_park(refusal->code);
     if (code == API_OVERSIZE)
-        api_error_set(error, code, "max_completion_tokens",
-                      "the prompt with max_completion_tokens needs %" PRIu64
-                      " %s, the server has %" PRIu64,
-                      refusal->requested, dim_name, refusal->available);
+        api_error_set(error, code, length_field,
+                      "the prompt with %s needs %" PRIu64 " %s, the server has %" PRIu64,
+                      length_field, refusal->requested, dim_name, refusal->available);
     else if (code == API_QUEUE_FULL)
         api_error_set(error, code, NULL, "the queue is full: %" PRIu64 " requests are waiting",
                       refusal->queue_count);

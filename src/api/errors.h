@@ -39,7 +39,7 @@ enum api_code {
 #define X(name, status, type, code) name,
     API_ERROR_LIST(X)
 #undef X
-        API_CODE_COUNT
+    API_CODE_COUNT
 };
 
 struct api_error {
@@ -59,9 +59,10 @@ const char *api_error_name(enum api_code code);
  * Fills `error`; `param` may be NULL. A 429 or 503 gets a time to come back. Returns
  * E_INVALID, so that a parser can `return api_error_set(…)`.
  */
-__attribute__((format(printf, 4, 5))) enum base_err
-api_error_set(struct api_error *error, enum api_code code, const char *param, const char *format,
-              ...);
+__attribute__((format(printf, 4, 5))) enum base_err api_error_set(struct api_error *error,
+                                                                  enum api_code code,
+                                                                  const char *param,
+                                                                  const char *format, ...);
 
 /* API_SERVER_FULL for lack of memory. Returns E_NOMEM. */
 enum base_err api_error_nomem(struct api_error *error);
@@ -69,9 +70,9 @@ enum base_err api_error_nomem(struct api_error *error);
 /* The row for an error of the lot. */
 enum api_code api_code_of_park(enum park_err err);
 
-/* Why park_submit said no. */
+/* Why park_submit said no. `length_field` asks for the length of an answer. */
 void api_error_of_refusal(struct api_error *error, const struct park_refusal *refusal,
-                          const char *dim_name);
+                          const char *dim_name, const char *length_field);
 
 /* Why a ticket ended without an answer: failed, cancelled or dropped. */
 void api_error_of_status(struct api_error *error, const struct park_status *status);

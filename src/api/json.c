@@ -191,7 +191,7 @@ enum base_err api_field_bool(const struct api_object *object, const char *key, b
     return OK;
 }
 
-static bool whole_number(const json_t *value, int64_t *out)
+bool api_whole_number(const json_t *value, int64_t *out)
 {
     if (json_is_integer(value)) {
         *out = json_integer_value(value);
@@ -213,13 +213,30 @@ enum base_err api_field_i64(const struct api_object *object, const char *key, in
     int64_t n;
     if (!value)
         return OK;
-    if (!whole_number(value, &n) || n < min || n > max) {
+    if (!api_whole_number(value, &n) || n < min || n > max) {
         char expected[80];
         snprintf(expected, sizeof expected, "a whole number from %" PRId64 " to %" PRId64, min,
                  max);
         return api_field_wrong(object, key, expected);
     }
     *out = n;
+    return OK;
+}
+
+enum base_err api_array_ids(const json_t *array, const struct api_path *path, int32_t token_count,
+                            int32_t *out, struct api_error *error)
+{
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        const json_t *item = json_array_get(array, i);
+        int64_t id;
+        if (!api_whole_number(item, &id) || id < 0 || id >= token_count) {
+            struct api_path at = { .up = path, .index = i };
+            char expected[64];
+            snprintf(expected, sizeof expected, "a token id from 0 to %" PRId32, token_count - 1);
+            return api_wrong(error, &at, expected, item);
+        }
+        out[i] = (int32_t)id;
+    }
     return OK;
 }
 

@@ -70,6 +70,13 @@ enum base_err api_field_bool(const struct api_object *object, const char *key, b
 enum base_err api_field_i64(const struct api_object *object, const char *key, int64_t min,
                             int64_t max, int64_t *out);
 
+/* A number without a fraction; 1.0 is one. */
+bool api_whole_number(const json_t *value, int64_t *out);
+
+/* Each item of an array as a token id, 0 <= id < token_count, to `out` [array size]. */
+enum base_err api_array_ids(const json_t *array, const struct api_path *path, int32_t token_count,
+                            int32_t *out, struct api_error *error);
+
 struct api_range {
     double min;
     double max;

@@ -6,8 +6,8 @@ static json_t *model_json(const struct api *api)
     const char *why = api->options.not_ready(api->options.arg);
     return json_pack("{s:s,s:s,s:I,s:s,s:i,s:[],s:s,s:b,s:[]}", "id", model->id, "object", "model",
                      "created", (json_int_t)model->created, "owned_by", "valet", "max_model_len",
-                     (int)model->context, "capabilities", "status", why ? why : "loaded",
-                     "default", 1, "aliases");
+                     (int)model->context, "capabilities", "status", why ? why : "loaded", "default",
+                     1, "aliases");
 }
 
 void api_models_get(struct api_call *call)

@@ -1,4 +1,4 @@
-/* What operators and probes ask: health, readiness, metrics, pools. */
+/* What operators and probes ask: health, readiness, version, metrics, pools. */
 #include "api/api_int.h"
 #include "base/mem.h"
 
@@ -18,6 +18,14 @@ void api_ready_get(struct api_call *call)
     const struct api_options *o = &call->api->options;
     const char *why = o->not_ready(o->arg);
     api_reply_status(call->api, &call->peer, why ? 503 : 200, why ? why : "ready");
+}
+
+void api_version_get(struct api_call *call)
+{
+    const struct api_version *v = &call->api->options.version;
+    api_reply_json(call->api, &call->peer, 200,
+                   json_pack("{s:s?,s:s?,s:s?}", "version", v->version, "commit", v->commit,
+                             "build", v->build));
 }
 
 void api_metrics_get(struct api_call *call)
@@ -55,10 +63,10 @@ static json_t *units_json(const struct park_stats *s, const struct park_units *u
 
 static json_t *counters_json(const struct park_stats *s)
 {
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "submitted", (json_int_t)s->submitted,
-                     "rejected", (json_int_t)s->rejected, "completed", (json_int_t)s->completed,
-                     "failed", (json_int_t)s->failed, "cancelled", (json_int_t)s->cancelled,
-                     "dropped", (json_int_t)s->dropped);
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I}", "submitted", (json_int_t)s->submitted, "rejected",
+                     (json_int_t)s->rejected, "completed", (json_int_t)s->completed, "failed",
+                     (json_int_t)s->failed, "cancelled", (json_int_t)s->cancelled, "dropped",
+                     (json_int_t)s->dropped);
 }
 
 static json_t *pool_json(const struct park_stats *s)
@@ -66,8 +74,8 @@ static json_t *pool_json(const struct park_stats *s)
     return json_pack("{s:s,s:s,s:o,s:o,s:o,s:I,s:I,s:I,s:I,s:I,s:o}", "poolId", s->name, "state",
                      s->draining ? "draining" : "active", "capacity", units_json(s, &s->capacity),
                      "used", units_json(s, &s->used), "highWater", units_json(s, &s->high_water),
-                     "queued", (json_int_t)s->queued, "running", (json_int_t)s->running,
-                     "queueMax", (json_int_t)s->queue_count_max, "queueHighWater",
+                     "queued", (json_int_t)s->queued, "running", (json_int_t)s->running, "queueMax",
+                     (json_int_t)s->queue_count_max, "queueHighWater",
                      (json_int_t)s->queue_high_water, "oldestQueuedMs",
                      (json_int_t)(s->oldest_queued_ns / 1000000), "counters", counters_json(s));
 }
@@ -76,8 +84,7 @@ void api_pools_get(struct api_call *call)
 {
     struct park_stats stats;
     park_stats(call->api->options.pool, &stats);
-    api_reply_json(call->api, &call->peer, 200,
-                   json_pack("{s:[o]}", "pools", pool_json(&stats)));
+    api_reply_json(call->api, &call->peer, 200, json_pack("{s:[o]}", "pools", pool_json(&stats)));
 }
 
 void api_pool_get(struct api_call *call)

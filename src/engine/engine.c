@@ -28,15 +28,23 @@ enum {
 void valet_engine_options_init(struct valet_engine_options *options)
 {
     *options = (struct valet_engine_options){
-        .struct_size = sizeof *options, .rows_max = 16, .chunk_max = 256
+        .struct_size = sizeof *options, .rows_max = 16, .chunk_max = 256,
+        .itl_target_ms = 50, .prefix_cache = true
     };
 }
 
 uint64_t valet_engine_blocks(int32_t prompt_count, int32_t max_new)
 {
     /* The last token generated is never fed back, so its keys and values are not stored. */
-    uint64_t tokens = (uint64_t)prompt_count + (uint64_t)max_new - 1;
+    uint64_t tokens = (uint64_t)prompt_count + (uint64_t)(max_new > 0 ? max_new - 1 : 0);
     return (tokens + VALET_BLOCK_TOKENS - 1) / VALET_BLOCK_TOKENS;
+}
+
+uint64_t valet_engine_blocks_start(int32_t prompt_count, int32_t max_new)
+{
+    uint64_t whole = valet_engine_blocks(prompt_count, max_new);
+    uint64_t start = valet_engine_blocks(prompt_count, 1) + 1;
+    return start < whole ? start : whole;
 }
 
 static enum valet_err fail(struct valet_error *error, enum valet_err code, const char *message)
@@ -73,11 +81,15 @@ static enum valet_err plan(struct valet_engine *e, const struct valet_engine_opt
         return fail(error, VALET_E_INVALID, "max-num-seqs: expected 1 to 256");
     if (options->chunk_max < 1 || options->chunk_max > CHUNK_MAX)
         return fail(error, VALET_E_INVALID, "prefill chunk: expected 1 to 8192");
+    if (options->itl_target_ms < 0)
+        return fail(error, VALET_E_INVALID, "itl-target: expected 0 or more");
     if (options->context < 0)
         return fail(error, VALET_E_INVALID, "ctx-size: expected a positive number");
     e->rows_max = options->rows_max;
     e->chunk_max = options->chunk_max;
     e->step_rows_max = e->rows_max + e->chunk_max;
+    e->out_max = e->rows_max + PROMPT_LOGITS_MAX;
+    e->itl_target_ns = (uint64_t)options->itl_target_ms * 1000000u;
     e->context = options->context > 0 && options->context < p->context ? options->context
                                                                        : p->context;
     size_t block_bytes =
@@ -116,10 +128,12 @@ static bool allocate(struct valet_engine *e)
     size_t table = (size_t)blocks_for(e->context);
     size_t piece = tokenizer_piece_bytes_max(e->model->tokenizer);
     size_t text = engine_stop_bytes(piece);
-    e->logits_bytes = rows * (size_t)e->model->model->params.vocab * sizeof(float);
+    e->logits_bytes = (size_t)e->out_max * (size_t)e->model->model->params.vocab * sizeof(float);
     e->seqs = mem_calloc(MEM_ENGINE, rows, sizeof *e->seqs);
-    e->works = mem_calloc(MEM_ENGINE, rows, sizeof *e->works);
-    e->taken = mem_calloc(MEM_ENGINE, rows, sizeof *e->taken);
+    e->starts = mem_calloc(MEM_ENGINE, rows, sizeof *e->starts);
+    e->seq_ids = mem_calloc(MEM_ENGINE, rows * (size_t)e->context, sizeof *e->seq_ids);
+    e->prompt_events =
+        mem_calloc(MEM_ENGINE, rows * (PROMPT_LOGITS_MAX + 1), sizeof *e->prompt_events);
     e->order = mem_calloc(MEM_ENGINE, rows, sizeof *e->order);
     e->block_tables = mem_calloc(MEM_ENGINE, rows * table, sizeof *e->block_tables);
     e->texts = mem_calloc(MEM_ENGINE, rows, text);
@@ -127,27 +141,29 @@ static bool allocate(struct valet_engine *e)
     e->ids = mem_calloc(MEM_ENGINE, step_rows, sizeof *e->ids);
     e->pos = mem_calloc(MEM_ENGINE, step_rows, sizeof *e->pos);
     e->row_blocks = mem_calloc(MEM_ENGINE, step_rows, sizeof *e->row_blocks);
-    e->out_rows = mem_calloc(MEM_ENGINE, rows, sizeof *e->out_rows);
+    e->out_rows = mem_calloc(MEM_ENGINE, (size_t)e->out_max, sizeof *e->out_rows);
     e->logits = mem_map(MEM_ENGINE, e->logits_bytes);
-    if (!e->seqs || !e->works || !e->taken || !e->order || !e->block_tables || !e->texts ||
+    if (!e->seqs || !e->starts || !e->seq_ids || !e->prompt_events || !e->order || !e->block_tables || !e->texts ||
         !e->piece || !e->ids || !e->pos || !e->row_blocks || !e->out_rows || !e->logits)
         return false;
     for (size_t i = 0; i < rows; i++) {
         e->seqs[i].blocks = e->block_tables + i * table;
         e->seqs[i].stop_buffer = e->texts + i * text;
+        e->seqs[i].ids = e->seq_ids + i * (size_t)e->context;
+        e->seqs[i].prompt_events = e->prompt_events + i * (PROMPT_LOGITS_MAX + 1);
     }
     return true;
 }
 
-static enum base_err init_parts(struct valet_engine *e, uint64_t block_count)
+static enum base_err init_parts(struct valet_engine *e, uint64_t block_count, bool prefix_cache)
 {
     const struct model_params *p = &e->model->model->params;
     enum base_err rc = tensor_kv_init(&e->kv, e->model->isa, p->layers, p->kv_heads, p->head_dim,
                                       block_count);
     if (!rc)
-        rc = engine_blocks_init(&e->blocks, block_count);
+        rc = engine_prefix_init(&e->prefix, block_count, prefix_cache);
     if (!rc)
-        rc = model_state_init(&e->state, e->model->model, e->step_rows_max, e->rows_max);
+        rc = model_state_init(&e->state, e->model->model, e->step_rows_max, e->out_max);
     if (!rc)
         rc = engine_sampler_init(&e->sampler, p->vocab);
     if (!rc && !allocate(e))
@@ -165,7 +181,7 @@ enum valet_err valet_engine_create(valet_model *model, const struct valet_engine
     e->model = model;
     uint64_t block_count = 0;
     enum valet_err rc = plan(e, options, &block_count, error);
-    if (!rc && init_parts(e, block_count) != OK)
+    if (!rc && init_parts(e, block_count, options->prefix_cache) != OK)
         rc = fail(error, VALET_E_NOMEM,
                   "not enough memory for the KV cache and buffers; try a smaller --kv-mem");
     if (rc) {
@@ -182,12 +198,13 @@ void valet_engine_destroy(valet_engine *e)
         return;
     ASSERT(e->seq_count == 0);
     tensor_kv_fini(&e->kv);
-    engine_blocks_fini(&e->blocks);
+    engine_prefix_fini(&e->prefix);
     model_state_fini(&e->state);
     engine_sampler_fini(&e->sampler);
     mem_free(e->seqs);
-    mem_free(e->works);
-    mem_free(e->taken);
+    mem_free(e->starts);
+    mem_free(e->seq_ids);
+    mem_free(e->prompt_events);
     mem_free(e->order);
     mem_free(e->block_tables);
     mem_free(e->texts);
@@ -206,7 +223,7 @@ void valet_engine_info(const valet_engine *e, struct valet_engine_info *out)
         .context = e->context,
         .rows_max = e->rows_max,
         .chunk_max = e->chunk_max,
-        .block_count = e->blocks.count,
+        .block_count = e->prefix.count,
         .block_bytes = e->kv.block_bytes,
     };
 }
@@ -222,23 +239,15 @@ static void drop_cancelled(struct valet_engine *e)
     }
 }
 
-static void flush_pending(struct valet_engine *e)
-{
-    for (int32_t i = 0; i < e->rows_max; i++) {
-        if (e->seqs[i].state != ENGINE_SEQ_FREE)
-            engine_seq_flush(e, &e->seqs[i]);
-    }
-}
-
 static void admit(struct valet_engine *e)
 {
     int32_t room = e->rows_max - e->seq_count;
     if (room == 0)
         return;
-    size_t n = e->source->take(e->source->arg, e->works, e->taken, (size_t)room);
+    size_t n = e->source->take(e->source->arg, e->starts, (size_t)room);
     ASSERT(n <= (size_t)room);
     for (size_t i = 0; i < n; i++)
-        engine_seq_join(e, e->works[i], e->taken[i]);
+        engine_seq_join(e, &e->starts[i]);
 }
 
 static void cancel_all(struct valet_engine *e)
@@ -254,7 +263,6 @@ void valet_engine_run(valet_engine *e, const struct valet_engine_source *source)
     e->source = source;
     for (;;) {
         drop_cancelled(e);
-        flush_pending(e);
         admit(e);
         if (engine_step(e))
             continue;
@@ -273,6 +281,10 @@ void valet_engine_stats(const valet_engine *e, struct valet_engine_stats *out)
         .steps = atom_load_relaxed(&e->stat_steps),
         .prompt_tokens = atom_load_relaxed(&e->stat_prompt_tokens),
         .generated_tokens = atom_load_relaxed(&e->stat_generated_tokens),
+        .prefix_query_tokens = atom_load_relaxed(&e->stat_prefix_query_tokens),
+        .prefix_hit_tokens = atom_load_relaxed(&e->stat_prefix_hit_tokens),
+        .preemptions = atom_load_relaxed(&e->stat_preemptions),
+        .blocks_cached = atom_load_relaxed(&e->stat_blocks_cached),
         .blocks_used = atom_load_relaxed(&e->stat_blocks_used),
         .rows = atom_load_relaxed(&e->stat_rows),
         .step_ns = atom_load_relaxed(&e->stat_step_ns),

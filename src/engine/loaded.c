@@ -76,27 +76,68 @@ static enum base_err token_id(const struct gguf *g, const char *key, int32_t voc
     return OK;
 }
 
-static enum base_err read_tokenizer_keys(const struct gguf *g, struct tokenizer_source *source,
-                                         struct base_err_info *info)
+static float *f32_array(const struct gguf_kv *kv)
+{
+    float *values = mem_alloc(MEM_ENGINE, (size_t)kv->count * sizeof *values + 1);
+    for (uint64_t i = 0; values && i < kv->count; i++)
+        values[i] = (float)gguf_array_f64(kv, i);
+    return values;
+}
+
+/* A flag of the tokenizer, or what the file means by saying nothing. */
+static enum base_err read_flag(const struct gguf *g, const char *key, bool missing, bool *out,
+                               struct base_err_info *info)
+{
+    *out = missing;
+    enum base_err rc = gguf_get_bool(g, key, out, info);
+    return rc == E_NOT_FOUND ? OK : rc;
+}
+
+static enum base_err read_kind(const struct gguf *g, struct tokenizer_source *source,
+                               struct base_err_info *info)
 {
     struct gguf_str kind = { 0 };
-    struct gguf_str pre = { 0 };
     enum base_err rc = gguf_get_str(g, "tokenizer.ggml.model", &kind, info);
     if (rc == E_NOT_FOUND)
         return base_err_set(info, E_CORRUPT, "model file lacks the key 'tokenizer.ggml.model'");
     if (rc)
         return rc;
-    if (kind.len != 4 || memcmp(kind.data, "gpt2", 4) != 0)
-        return base_err_set(info, E_UNSUPPORTED, "tokenizer '%.*s' is not supported yet",
+    if (kind.len == 4 && memcmp(kind.data, "gpt2", 4) == 0)
+        source->kind = TOKENIZER_BPE;
+    else if (kind.len == 5 && memcmp(kind.data, "llama", 5) == 0)
+        source->kind = TOKENIZER_SPM;
+    else
+        return base_err_set(info, E_UNSUPPORTED,
+                            "tokenizer '%.*s' is not supported; supported: gpt2, llama",
                             (int)(kind.len < 40 ? kind.len : 40), kind.data);
+    return OK;
+}
+
+static enum base_err read_tokenizer_keys(const struct gguf *g, struct tokenizer_source *source,
+                                         struct base_err_info *info)
+{
+    struct gguf_str pre = { "default", 7 };
+    enum base_err rc = read_kind(g, source, info);
+    if (rc)
+        return rc;
     rc = gguf_get_str(g, "tokenizer.ggml.pre", &pre, info);
     if (rc && rc != E_NOT_FOUND)
         return rc;
-    source->kind = TOKENIZER_BPE;
-    source->pre = rc == E_NOT_FOUND ? (struct tokenizer_text){ "gpt-2", 5 }
-                                    : (struct tokenizer_text){ pre.data, pre.len };
-    rc = gguf_get_bool(g, "tokenizer.ggml.add_bos_token", &source->add_bos, info);
-    return rc == E_NOT_FOUND ? OK : rc;
+    source->pre = (struct tokenizer_text){ pre.data, pre.len };
+    rc = read_flag(g, "tokenizer.ggml.add_bos_token",
+                   tokenizer_add_bos_default(source->kind, source->pre), &source->add_bos, info);
+    if (!rc)
+        rc = read_flag(g, "tokenizer.ggml.add_eos_token", false, &source->add_eos, info);
+    if (!rc)
+        rc = read_flag(g, "tokenizer.ggml.add_space_prefix", source->kind == TOKENIZER_SPM,
+                       &source->add_space_prefix, info);
+    return rc;
+}
+
+/* `missing`: the id that SentencePiece files mean by saying nothing, -1 for others. */
+static int32_t id_or(int32_t id, const struct tokenizer_source *source, int32_t missing)
+{
+    return id < 0 && source->kind == TOKENIZER_SPM && missing < source->token_count ? missing : id;
 }
 
 static enum base_err read_token_ids(struct valet_model *m, struct tokenizer_source *source,
@@ -106,61 +147,110 @@ static enum base_err read_token_ids(struct valet_model *m, struct tokenizer_sour
                                         "tokenizer.ggml.eot_token_id",
                                         "tokenizer.ggml.eom_token_id" };
     const struct gguf *g = m->model->file;
-    enum base_err rc = token_id(g, "tokenizer.ggml.bos_token_id", source->token_count,
-                                &source->bos_id, info);
+    int32_t n = source->token_count;
+    enum base_err rc = token_id(g, "tokenizer.ggml.bos_token_id", n, &source->bos_id, info);
+    if (!rc)
+        rc = token_id(g, "tokenizer.ggml.unknown_token_id", n, &source->unknown_id, info);
+    source->bos_id = id_or(source->bos_id, source, 1);
+    source->unknown_id = id_or(source->unknown_id, source, 0);
     source->eos_id = -1;
     for (size_t i = 0; !rc && i < sizeof ends / sizeof ends[0]; i++) {
         int32_t id;
-        rc = token_id(g, ends[i], source->token_count, &id, info);
-        if (rc || id < 0)
-            continue;
-        m->end_ids[m->end_count++] = id;
+        rc = token_id(g, ends[i], n, &id, info);
         if (i == 0)
-            source->eos_id = id;
+            source->eos_id = id = id_or(id, source, 2);
+        if (!rc && id >= 0)
+            m->end_ids[m->end_count++] = id;
     }
     return rc;
 }
 
-static enum base_err make_tokenizer(struct valet_model *m, struct base_err_info *info)
+/* The arrays that a tokenizer is made from; each NULL where its kind needs none. */
+struct arrays {
+    struct tokenizer_text *tokens;
+    struct tokenizer_text *merges;
+    int32_t *types;
+    float *scores;
+};
+
+static enum base_err no_memory(struct base_err_info *info)
+{
+    return base_err_set(info, E_NOMEM, "out of memory for the tokenizer");
+}
+
+static enum base_err read_types(const struct gguf *g, struct tokenizer_source *source,
+                                struct arrays *a, struct base_err_info *info)
+{
+    const struct gguf_kv *types = gguf_kv_find(g, "tokenizer.ggml.token_type");
+    if (!types)
+        return OK;
+    if (types->kind != GGUF_ARRAY || types->element_kind != GGUF_I32 ||
+        types->count != (uint64_t)source->token_count)
+        return base_err_set_at(info, E_CORRUPT, types->byte,
+                               "'tokenizer.ggml.token_type' has the wrong type or size");
+    source->types = a->types = i32_array(types);
+    return a->types ? OK : no_memory(info);
+}
+
+/* Merges of BPE, scores of SentencePiece. */
+static enum base_err read_rules(const struct gguf *g, struct tokenizer_source *source,
+                                struct arrays *a, struct base_err_info *info)
+{
+    const struct gguf_kv *kv;
+    if (source->kind == TOKENIZER_BPE) {
+        enum base_err rc = find_array(g, "tokenizer.ggml.merges", GGUF_STRING, &kv, info);
+        if (rc)
+            return rc;
+        source->merges = a->merges = string_array(kv);
+        source->merge_count = (int32_t)kv->count;
+        return a->merges ? OK : no_memory(info);
+    }
+    enum base_err rc = find_array(g, "tokenizer.ggml.scores", GGUF_F32, &kv, info);
+    if (rc)
+        return rc;
+    if (kv->count != (uint64_t)source->token_count)
+        return base_err_set_at(info, E_CORRUPT, kv->byte, "'tokenizer.ggml.scores' has %llu "
+                               "entries for %d tokens", (unsigned long long)kv->count,
+                               source->token_count);
+    source->scores = a->scores = f32_array(kv);
+    return a->scores ? OK : no_memory(info);
+}
+
+static enum base_err read_arrays(struct valet_model *m, struct tokenizer_source *source,
+                                 struct arrays *a, struct base_err_info *info)
 {
     const struct gguf *g = m->model->file;
-    struct tokenizer_source source = { 0 };
     const struct gguf_kv *tokens;
-    const struct gguf_kv *merges;
-    enum base_err rc = read_tokenizer_keys(g, &source, info);
-    if (!rc)
-        rc = find_array(g, "tokenizer.ggml.tokens", GGUF_STRING, &tokens, info);
-    if (!rc)
-        rc = find_array(g, "tokenizer.ggml.merges", GGUF_STRING, &merges, info);
+    enum base_err rc = find_array(g, "tokenizer.ggml.tokens", GGUF_STRING, &tokens, info);
     if (rc)
         return rc;
     if (tokens->count != (uint64_t)m->model->params.vocab)
         return base_err_set_at(info, E_CORRUPT, tokens->byte,
                                "%llu tokens, but the weights are for %d",
                                (unsigned long long)tokens->count, m->model->params.vocab);
-    source.token_count = (int32_t)tokens->count;
-    source.merge_count = (int32_t)merges->count;
-    const struct gguf_kv *types = gguf_kv_find(g, "tokenizer.ggml.token_type");
-    if (types && (types->kind != GGUF_ARRAY || types->element_kind != GGUF_I32 ||
-                  types->count != tokens->count))
-        return base_err_set_at(info, E_CORRUPT, types->byte,
-                               "'tokenizer.ggml.token_type' has the wrong type or size");
-    rc = read_token_ids(m, &source, info);
-    if (rc)
-        return rc;
-    struct tokenizer_text *token_texts = string_array(tokens);
-    struct tokenizer_text *merge_texts = string_array(merges);
-    int32_t *type_values = types ? i32_array(types) : NULL;
-    source.tokens = token_texts;
-    source.merges = merge_texts;
-    source.types = type_values;
-    if (token_texts && merge_texts && (!types || type_values))
+    source->token_count = (int32_t)tokens->count;
+    source->tokens = a->tokens = string_array(tokens);
+    if (!a->tokens)
+        return no_memory(info);
+    rc = read_types(g, source, a, info);
+    return rc ? rc : read_rules(g, source, a, info);
+}
+
+static enum base_err make_tokenizer(struct valet_model *m, struct base_err_info *info)
+{
+    struct tokenizer_source source = { 0 };
+    struct arrays a = { 0 };
+    enum base_err rc = read_tokenizer_keys(m->model->file, &source, info);
+    if (!rc)
+        rc = read_arrays(m, &source, &a, info);
+    if (!rc)
+        rc = read_token_ids(m, &source, info);
+    if (!rc)
         rc = tokenizer_create(&source, &m->tokenizer, info);
-    else
-        rc = base_err_set(info, E_NOMEM, "out of memory for the tokenizer");
-    mem_free(token_texts);
-    mem_free(merge_texts);
-    mem_free(type_values);
+    mem_free(a.tokens);
+    mem_free(a.merges);
+    mem_free(a.types);
+    mem_free(a.scores);
     return rc;
 }
 

@@ -1,28 +1,35 @@
-/*
- * Sampling without sorting the vocabulary. "The k largest" and "the fewest that hold mass p"
- * are both prefixes of the order (logit falling, id rising), and a prefix is named by its
- * last element. That element is found with a histogram over the distance to the maximum;
- * only the bin where the prefix ends is put in order, as far as needed.
- */
+/* One draw: looks at the logits, gathers what may be drawn, takes the steps, draws. */
 #include "engine/sampler.h"
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 
 #include "base/mem.h"
 #include "base/random.h"
+#include "engine/sampler_int.h"
 
 enum {
-    BINS = 1024,
-    BINS_PER_NAT = 32 /* the last bin holds all that lies more than 32 nats below the maximum */
+    BLOCK = 64, /* logits whose largest is kept, so that whole blocks can be passed over */
+    LANES = 8
 };
+
+static int32_t block_count(int32_t vocab)
+{
+    return (vocab + BLOCK - 1) / BLOCK;
+}
 
 enum base_err engine_sampler_init(struct engine_sampler *s, int32_t vocab)
 {
+    size_t count = (size_t)vocab;
     *s = (struct engine_sampler){ .vocab = vocab };
-    s->all = mem_alloc(MEM_ENGINE, (size_t)vocab * sizeof *s->all);
-    s->close = mem_alloc(MEM_ENGINE, (size_t)vocab * sizeof *s->close);
-    if (s->all && s->close)
+    s->logits = mem_alloc(MEM_ENGINE, count * sizeof *s->logits);
+    s->tops = mem_alloc(MEM_ENGINE, (size_t)block_count(vocab) * sizeof *s->tops);
+    s->left = mem_alloc(MEM_ENGINE, count * sizeof *s->left);
+    s->close = mem_alloc(MEM_ENGINE, count * sizeof *s->close);
+    s->counts = mem_calloc(MEM_ENGINE, count, sizeof *s->counts);
+    s->repeats = mem_alloc(MEM_ENGINE, ENGINE_REPEAT_MAX * sizeof *s->repeats);
+    if (s->logits && s->tops && s->left && s->close && s->counts && s->repeats)
         return OK;
     engine_sampler_fini(s);
     return E_NOMEM;
@@ -30,157 +37,244 @@ enum base_err engine_sampler_init(struct engine_sampler *s, int32_t vocab)
 
 void engine_sampler_fini(struct engine_sampler *s)
 {
-    mem_free(s->all);
+    mem_free(s->logits);
+    mem_free(s->tops);
+    mem_free(s->left);
     mem_free(s->close);
+    mem_free(s->counts);
+    mem_free(s->repeats);
     *s = (struct engine_sampler){ 0 };
 }
 
-/* Uniform in [0, 1): 53 bits mixed from the three numbers. */
-static double uniform(uint64_t seed, uint32_t choice, int64_t position)
+/* ---- the random numbers ---- */
+
+static uint64_t draw_key(uint64_t seed, uint32_t choice, int64_t position)
 {
     uint64_t x = random_mix(seed + 0x9e3779b97f4a7c15u);
     x = random_mix(x ^ (choice + 0x632be59bd9b4e019u));
-    x = random_mix(x ^ ((uint64_t)position + 0x9e3779b97f4a7c15u));
+    return random_mix(x ^ ((uint64_t)position + 0x9e3779b97f4a7c15u));
+}
+
+/* Uniform in [0, 1). */
+static double uniform(uint64_t x)
+{
     return (double)(x >> 11) * 0x1p-53;
 }
 
-/* The largest logit, lowest id on a tie; -1 if one is not finite. */
-static int32_t argmax(const float *logits, int32_t vocab)
+/* A second number, independent of the draw's. */
+static double xtc_uniform(uint64_t key)
 {
-    int32_t best = 0;
-    float finite = 0; /* becomes NaN with the first value that is not finite */
+    return uniform(random_mix(key ^ 0xd1b54a32d192ed03u));
+}
+
+/* ---- looking at the logits ---- */
+
+/*
+ * The largest logit, and that of each block into `tops`. *sum becomes 0 if all are finite and
+ * NaN if one is not. Lanes, so that the compiler can use vectors.
+ */
+static float scan(const float *logits, int32_t vocab, float *tops, float *sum)
+{
+    float nothing[LANES] = { 0 };
+    float max = -INFINITY;
+    for (int32_t at = 0; at < vocab; at += BLOCK) {
+        int32_t end = at + BLOCK < vocab ? at + BLOCK : vocab;
+        int32_t i = at;
+        float top[LANES];
+        for (int lane = 0; lane < LANES; lane++)
+            top[lane] = -INFINITY;
+        for (; i + LANES <= end; i += LANES) {
+            for (int lane = 0; lane < LANES; lane++) {
+                float l = logits[i + lane];
+                top[lane] = l > top[lane] ? l : top[lane];
+                nothing[lane] += l * 0.0f;
+            }
+        }
+        for (; i < end; i++) {
+            top[0] = logits[i] > top[0] ? logits[i] : top[0];
+            nothing[0] += logits[i] * 0.0f;
+        }
+        for (int lane = 1; lane < LANES; lane++)
+            top[0] = top[lane] > top[0] ? top[lane] : top[0];
+        tops[at / BLOCK] = top[0];
+        max = top[0] > max ? top[0] : max;
+    }
+    for (int lane = 1; lane < LANES; lane++)
+        nothing[0] += nothing[lane];
+    *sum = nothing[0];
+    return max;
+}
+
+static int32_t first_of(const struct engine_sampler *s, const float *logits, float value)
+{
+    int32_t i = 0;
+    while (s->tops[i] != value)
+        i++;
+    for (i *= BLOCK; logits[i] != value; i++) {
+    }
+    return i;
+}
+
+/* ---- gathering ---- */
+
+/* n standard deviations of what is not masked. */
+static double sigmas(const float *logits, int32_t vocab, float n)
+{
+    double sum = 0;
+    int32_t count = 0;
     for (int32_t i = 0; i < vocab; i++) {
-        finite += logits[i] * 0.0f;
-        if (logits[i] > logits[best])
-            best = i;
+        if (logits[i] > -INFINITY) {
+            sum += (double)logits[i];
+            count++;
+        }
     }
-    return finite == 0.0f ? best : -1;
-}
-
-static bool comes_before(struct engine_candidate a, struct engine_candidate b)
-{
-    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
-}
-
-/* Moves element i of a heap down to its place; what comes first in the order is on top. */
-static void sift_down(struct engine_candidate *heap, int32_t count, int32_t i)
-{
-    struct engine_candidate moved = heap[i];
-    for (int32_t child; (child = 2 * i + 1) < count; i = child) {
-        if (child + 1 < count && comes_before(heap[child + 1], heap[child]))
-            child++;
-        if (comes_before(moved, heap[child]))
-            break;
-        heap[i] = heap[child];
+    double mean = sum / count;
+    double square = 0;
+    for (int32_t i = 0; i < vocab; i++) {
+        double deviation = (double)logits[i] - mean;
+        if (logits[i] > -INFINITY)
+            square += deviation * deviation;
     }
-    heap[i] = moved;
+    return (double)n * sqrt(square / count);
 }
 
-static int bin_of(float logit, float max)
+static bool is_fraction(float p)
 {
-    float distance = (max - logit) * BINS_PER_NAT;
-    return distance < BINS - 1 ? (int)distance : BINS - 1;
+    return p > 0 && p < 1;
 }
 
-/* What a candidate adds to a prefix: 1 for top_k, its weight for top_p. */
-static double share(struct engine_candidate c, float max, bool by_mass)
+static float larger(float a, double b)
 {
-    return by_mass ? (double)expf(c.logit - max) : 1.0;
+    return b > (double)a ? engine_float_at_least(b) : a;
+}
+
+/* The logit at which p = min_p * p_max. */
+static float min_p_lowest(float max, float min_p)
+{
+    return min_p < 1 ? engine_float_at_least((double)max + log((double)min_p)) : max;
+}
+
+/* Below it a logit's weight is nothing. */
+static float weightless(float max, const struct valet_sampling *p)
+{
+    bool at_1 = p->mirostat || is_fraction(p->typical_p) || is_fraction(p->top_p);
+    /* mirostat 1 looks at ranks, XTC may keep the very last */
+    if (p->mirostat == 1 || (!p->mirostat && p->xtc_probability > 0))
+        return -FLT_MAX;
+    float distance = ENGINE_FAR * (at_1 && p->temperature < 1 ? 1 : p->temperature);
+    return larger(-FLT_MAX, (double)(max - distance));
 }
 
 /*
- * The element with which the shares, taken in order and added to `before`, reach `want`; or
- * the last. A heap, not qsort: that one allocates, and only the first few are needed.
+ * The lowest logit that may matter. That is exact for top_n_sigma; for the other steps it is
+ * what can be said before they are taken.
  */
-static struct engine_candidate prefix_end(struct engine_candidate *heap, int32_t count, float max,
-                                          double before, double want, bool by_mass)
+static float lowest_logit(struct engine_candidates *c, const struct valet_sampling *p)
 {
-    for (int32_t i = count / 2 - 1; i >= 0; i--)
-        sift_down(heap, count, i);
-    for (;;) {
-        before += share(heap[0], max, by_mass);
-        if (before >= want || count == 1)
-            return heap[0];
-        heap[0] = heap[--count];
-        sift_down(heap, count, 0);
-    }
+    struct engine_sampler *s = c->s;
+    float lowest = weightless(c->max, p);
+    if (p->mirostat)
+        return lowest;
+    if (p->top_n_sigma > 0)
+        lowest = larger(lowest, (double)c->max - sigmas(c->logits, s->vocab, p->top_n_sigma));
+    /* k blocks, each with one at least as large, hold the k largest */
+    if (p->top_k > 0 && p->top_k <= block_count(s->vocab))
+        lowest =
+            larger(lowest, (double)engine_kth_largest(s, s->tops, block_count(s->vocab), p->top_k));
+    if (is_fraction(p->typical_p))
+        return lowest;
+    if (!is_fraction(p->top_p))
+        return p->min_p > 0 ? larger(lowest, (double)min_p_lowest(c->max, p->min_p)) : lowest;
+    if (p->top_k > 0 || p->top_n_sigma > 0)
+        return lowest;
+    return larger(lowest,
+                  (double)engine_top_p_lowest(c->logits, s->vocab, c->max, p->top_p, &c->total));
 }
 
-/*
- * Keeps the shortest prefix of the order whose shares reach `want` (for top_k, k; for top_p,
- * a fraction of the whole mass), in the order of ids. At least one stays.
- */
-static int32_t keep_prefix(struct engine_sampler *s, int32_t count, float max, double want,
-                           bool by_mass)
+static void gather(struct engine_candidates *c, float lowest)
 {
-    double bins[BINS] = { 0 };
-    double total = 0;
-    for (int32_t i = 0; i < count; i++) {
-        double w = share(s->all[i], max, by_mass);
-        bins[bin_of(s->all[i].logit, max)] += w;
-        total += w;
+    struct engine_sampler *s = c->s;
+    int32_t count = 0;
+    for (int32_t at = 0; at < s->vocab; at += BLOCK) {
+        if (s->tops[at / BLOCK] < lowest)
+            continue;
+        int32_t end = at + BLOCK < s->vocab ? at + BLOCK : s->vocab;
+        for (int32_t i = at; i < end; i++) {
+            s->left[count].rank = c->logits[i];
+            s->left[count].id = i;
+            count += c->logits[i] >= lowest;
+        }
     }
-    if (by_mass)
-        want *= total;
-    double before = 0;
-    int last = 0;
-    while (last < BINS - 1 && before + bins[last] < want)
-        before += bins[last++];
-
-    int32_t close_count = 0;
-    for (int32_t i = 0; i < count; i++) {
-        if (bin_of(s->all[i].logit, max) == last)
-            s->close[close_count++] = s->all[i];
-    }
-    if (close_count == 0)
-        return count;
-    struct engine_candidate end = prefix_end(s->close, close_count, max, before, want, by_mass);
-
-    int32_t kept = 0;
-    for (int32_t i = 0; i < count; i++) {
-        if (!comes_before(end, s->all[i]))
-            s->all[kept++] = s->all[i];
-    }
-    return kept;
+    c->count = count;
 }
 
-static int32_t draw(const struct engine_sampler *s, int32_t count, float max, float temperature,
-                    double u)
+/* ---- drawing ---- */
+
+static void take_steps(struct engine_candidates *c, const struct engine_draw *d, uint64_t key)
 {
-    double total = 0;
-    for (int32_t i = 0; i < count; i++)
-        total += (double)expf((s->all[i].logit - max) / temperature);
-    double left = u * total;
-    int32_t id = s->all[0].id;
-    for (int32_t i = 0; i < count; i++) {
-        double w = (double)expf((s->all[i].logit - max) / temperature);
-        if (w > 0)
-            id = s->all[i].id;
-        left -= w;
-        if (left < 0)
-            break;
+    const struct valet_sampling *p = d->sampling;
+    if (p->mirostat) {
+        engine_keep_mirostat(c, p->mirostat, *d->mirostat_mu);
+        return;
     }
-    return id;
+    if (p->top_k > 0)
+        engine_keep_top_k(c, p->top_k);
+    if (is_fraction(p->typical_p))
+        engine_keep_typical(c, p->typical_p);
+    if (is_fraction(p->top_p))
+        engine_keep_top_p(c, p->top_p);
+    if (p->min_p > 0)
+        engine_keep_at_least(c, min_p_lowest(c->max, p->min_p));
+    if (p->xtc_probability > 0 && xtc_uniform(key) < (double)p->xtc_probability)
+        engine_drop_top(c, p->xtc_threshold);
 }
 
-bool engine_sample(struct engine_sampler *s, const float *logits,
-                   const struct valet_sampling *sampling, uint32_t choice, int64_t position,
+/* Inverse CDF in the order of ids: the candidate that u falls on. */
+static struct engine_candidate pick(const struct engine_candidates *c, double total, double u)
+{
+    const struct engine_candidate *left = c->s->left;
+    double rest = u * total;
+    int32_t i = 0;
+    for (; i < c->count; i++) {
+        rest -= (double)left[i].weight;
+        if (rest < 0)
+            return left[i];
+    }
+    do /* rounding left a little over: the last that has a weight */
+        i--;
+    while (i > 0 && left[i].weight == 0);
+    return left[i];
+}
+
+bool engine_sample(struct engine_sampler *s, const float *logits, const struct engine_draw *d,
                    int32_t *id)
 {
-    int32_t best = argmax(logits, s->vocab);
-    if (best < 0)
+    const struct valet_sampling *p = d->sampling;
+    float sum;
+    float max = scan(logits, s->vocab, s->tops, &sum);
+    if (sum != 0)
         return false;
-    *id = best;
-    if (sampling->temperature <= 0)
+    if (engine_sampler_edits(d)) {
+        engine_sampler_edit(s, logits, d);
+        logits = s->logits;
+        max = scan(logits, s->vocab, s->tops, &sum);
+        if (max == -INFINITY)
+            return false;
+    }
+    if (!(p->temperature > 0)) {
+        *id = first_of(s, logits, max);
         return true;
-    float max = logits[best];
-    for (int32_t i = 0; i < s->vocab; i++)
-        s->all[i] = (struct engine_candidate){ logits[i], i };
-    int32_t count = s->vocab;
-    if (sampling->top_k > 0 && sampling->top_k < count)
-        count = keep_prefix(s, count, max, sampling->top_k, false);
-    if (sampling->top_p < 1)
-        count = keep_prefix(s, count, max, (double)sampling->top_p, true);
-    *id = draw(s, count, max, sampling->temperature, uniform(sampling->seed, choice, position));
+    }
+    uint64_t key = draw_key(p->seed, d->choice, d->position);
+    struct engine_candidates c = { .s = s, .logits = logits, .max = max };
+    gather(&c, lowest_logit(&c, p));
+    take_steps(&c, d, key);
+    double total = engine_weigh(&c, p->temperature);
+    struct engine_candidate picked = pick(&c, total, uniform(key));
+    *id = picked.id;
+    if (p->mirostat) {
+        double surprise = log2(total / (double)picked.weight);
+        *d->mirostat_mu -= (float)((double)p->mirostat_eta * (surprise - (double)p->mirostat_tau));
+    }
     return true;
 }

@@ -1,7 +1,8 @@
 /*
- * A step: one forward pass over a mixed batch. Every sequence that decodes gets its row
- * first; what the chunk budget leaves goes to prompts, the oldest first. Then each sequence
- * whose last row was computed draws its token.
+ * A step: one forward pass over a mixed batch. Every sequence with one token to compute gets
+ * its row first; what the budget leaves goes to longer ones (prompts, and sequences that were
+ * preempted), the oldest first. Then each sequence whose last known token was computed draws
+ * its next.
  */
 #include <string.h>
 
@@ -9,6 +10,29 @@
 #include "base/atom.h"
 #include "base/clock.h"
 #include "engine/engine_int.h"
+
+enum {
+    CHUNK_MIN = 16 /* prompt rows of a step, however slow it is: prompts must get on */
+};
+
+/* ---- who takes part ---- */
+
+/*
+ * Choices of one request share its prompt: the others wait until the first has computed it,
+ * then take its blocks.
+ */
+static bool waits_for_sibling(const struct valet_engine *e, const struct engine_seq *s)
+{
+    if (!e->prefix.enabled || s->request->prompt_logprobs)
+        return false;
+    for (int32_t i = 0; i < e->rows_max; i++) {
+        const struct engine_seq *other = &e->seqs[i];
+        if (other != s && other->state != ENGINE_SEQ_FREE && other->request == s->request &&
+            other->order < s->order && other->computed < other->request->prompt_count)
+            return true;
+    }
+    return false;
+}
 
 /* Sequences that can make progress, oldest first. Insertion sort: few, and nearly in order. */
 static int32_t collect(struct valet_engine *e)
@@ -18,7 +42,8 @@ static int32_t collect(struct valet_engine *e)
         struct engine_seq *s = &e->seqs[i];
         s->step_rows = 0;
         s->out_index = -1;
-        if (s->state == ENGINE_SEQ_FREE || s->has_pending)
+        s->out_count = 0;
+        if (s->state == ENGINE_SEQ_FREE)
             continue;
         int32_t at = n++;
         while (at > 0 && e->order[at - 1]->order > s->order) {
@@ -27,91 +52,219 @@ static int32_t collect(struct valet_engine *e)
         }
         e->order[at] = s;
     }
-    return n;
+    int32_t kept = 0;
+    for (int32_t i = 0; i < n; i++) {
+        struct engine_seq *s = e->order[i];
+        if (s->state == ENGINE_SEQ_WAITING && !waits_for_sibling(e, s))
+            engine_seq_admit(e, s);
+        if (s->state == ENGINE_SEQ_RUNNING && engine_seq_flush(e, s) &&
+            s->state == ENGINE_SEQ_RUNNING)
+            e->order[kept++] = s;
+    }
+    return kept;
 }
 
-/* How many prompt tokens a sequence computes now; a cut falls on a block border if it can. */
+/* ---- rows ---- */
+
+/* Rows of a sequence with one token left; they come first and always. */
+static bool is_decode(const struct engine_seq *s)
+{
+    return s->known - s->computed == 1;
+}
+
+/* Logits that the rows computed..computed+n-1 give: of the last known token, or of all. */
+static int32_t wanted_logits(const struct engine_seq *s, int32_t n)
+{
+    if (s->request->prompt_logprobs && s->computed < s->request->prompt_count)
+        return n;
+    return s->computed + n == s->known ? 1 : 0;
+}
+
+/* How many tokens a sequence computes now; a cut falls on a block border if it can. */
 static int32_t chunk_len(const struct engine_seq *s, int32_t budget)
 {
-    int32_t left = s->request->prompt_count - s->computed;
+    int32_t left = s->known - s->computed;
     if (left <= budget)
         return left;
-    int32_t end = (s->computed + budget) / VALET_BLOCK_TOKENS * VALET_BLOCK_TOKENS;
+    int32_t end = (s->computed + budget) / PREFIX_TOKENS * PREFIX_TOKENS;
     return end > s->computed ? end - s->computed : budget;
 }
 
 /* Puts `n` rows of a sequence behind the rows already there. */
 static void add_rows(struct valet_engine *e, struct model_batch *batch, struct engine_seq *s,
-                     const int32_t *ids, int32_t n, bool wants_logits)
+                     int32_t n)
 {
     int64_t row = batch->rows.n_rows;
     for (int32_t i = 0; i < n; i++) {
-        e->ids[row + i] = ids[i];
+        e->ids[row + i] = s->ids[s->computed + i];
         e->pos[row + i] = s->computed + i;
         e->row_blocks[row + i] = s->blocks;
     }
     batch->rows.n_rows += n;
     s->step_rows = n;
-    if (wants_logits) {
-        s->out_index = (int32_t)batch->out_count;
-        e->out_rows[batch->out_count++] = (int32_t)(row + n - 1);
-    }
+    s->out_count = wanted_logits(s, n);
+    if (s->out_count == 0)
+        return;
+    s->out_index = (int32_t)batch->out_count;
+    for (int32_t i = n - s->out_count; i < n; i++)
+        e->out_rows[batch->out_count++] = (int32_t)(row + i);
 }
 
-static void add_decode_row(struct valet_engine *e, struct model_batch *batch, struct engine_seq *s)
+/*
+ * Prompt rows that a step may take: all there is room for while nobody decodes; else what the
+ * target for the time between two tokens leaves, by the running means of earlier steps.
+ */
+static int32_t prompt_budget(const struct valet_engine *e, int64_t decode_rows)
 {
-    if (engine_seq_grow(e, s, s->computed + 1))
-        add_rows(e, batch, s, &s->next_id, 1, true);
-    else
-        engine_seq_leave(e, s, VALET_END_FAILED, "out of KV blocks");
+    if (decode_rows == 0 || e->itl_target_ns == 0 || e->row_ns <= 0)
+        return e->chunk_max;
+    double rows = ((double)e->itl_target_ns - e->decode_ns) / e->row_ns;
+    if (rows < CHUNK_MIN)
+        return CHUNK_MIN < e->chunk_max ? CHUNK_MIN : e->chunk_max;
+    return rows < e->chunk_max ? (int32_t)rows : e->chunk_max;
 }
 
 static int32_t add_prompt_rows(struct valet_engine *e, struct model_batch *batch,
-                               struct engine_seq *s, int32_t budget)
+                               struct engine_seq *s, int32_t budget, int32_t *logits_left)
 {
-    int32_t n = chunk_len(s, budget);
-    if (!engine_seq_grow(e, s, s->computed + n)) {
-        engine_seq_leave(e, s, VALET_END_FAILED, "out of KV blocks");
+    bool wants_all = s->request->prompt_logprobs && s->computed < s->request->prompt_count;
+    if (wants_all && budget > *logits_left)
+        budget = *logits_left;
+    if (budget == 0)
         return 0;
-    }
-    bool whole = s->computed + n == s->request->prompt_count;
-    add_rows(e, batch, s, s->request->prompt + s->computed, n, whole);
+    int32_t n = chunk_len(s, budget);
+    if (!engine_seq_grow(e, s, s->computed + n))
+        return 0;
+    add_rows(e, batch, s, n);
+    if (wants_all)
+        *logits_left -= n;
     return n;
 }
 
-static void build(struct valet_engine *e, struct model_batch *batch, int32_t seq_count)
+static void build_once(struct valet_engine *e, struct model_batch *batch, int32_t seq_count)
 {
+    for (int32_t i = 0; i < seq_count; i++)
+        e->order[i]->step_rows = e->order[i]->out_count = 0;
     *batch = (struct model_batch){ .rows = { .pos = e->pos, .blocks = e->row_blocks },
                                    .ids = e->ids,
                                    .out_rows = e->out_rows };
     for (int32_t i = 0; i < seq_count; i++) {
-        if (e->order[i]->state == ENGINE_SEQ_DECODE)
-            add_decode_row(e, batch, e->order[i]);
+        struct engine_seq *s = e->order[i];
+        if (s->state == ENGINE_SEQ_RUNNING && is_decode(s) &&
+            engine_seq_grow(e, s, s->known))
+            add_rows(e, batch, s, 1);
     }
-    int32_t budget = e->chunk_max;
+    int32_t budget = prompt_budget(e, batch->rows.n_rows);
+    int32_t logits_left = PROMPT_LOGITS_MAX;
     for (int32_t i = 0; i < seq_count && budget > 0; i++) {
-        if (e->order[i]->state == ENGINE_SEQ_PREFILL)
-            budget -= add_prompt_rows(e, batch, e->order[i], budget);
+        struct engine_seq *s = e->order[i];
+        if (s->state == ENGINE_SEQ_RUNNING && s->step_rows == 0 && !is_decode(s))
+            budget -= add_prompt_rows(e, batch, s, budget, &logits_left);
     }
 }
 
-/* Draws the next token of every sequence whose logits were computed. */
-static void sample_all(struct valet_engine *e, int32_t seq_count)
+/*
+ * A sequence that was preempted on the way may have rows in the batch, and its blocks a new
+ * holder: then the batch is built again. Every turn has one sequence less.
+ */
+static void build(struct valet_engine *e, struct model_batch *batch, int32_t seq_count)
+{
+    int32_t before;
+    do {
+        before = e->seq_count;
+        build_once(e, batch, seq_count);
+    } while (e->seq_count != before);
+}
+
+/* ---- results ---- */
+
+/* False: one is no number. */
+static bool note_prompt_logprobs(struct valet_engine *e, struct engine_seq *s, int32_t first)
+{
+    bool ok = first > 0 || engine_seq_note_prompt(e, s, 0, NULL);
+    for (int32_t i = 0; ok && i < s->step_rows && first + i + 1 < s->request->prompt_count; i++)
+        ok = engine_seq_note_prompt(e, s, first + i + 1,
+                                    e->logits + (size_t)(s->out_index + i) *
+                                                    (size_t)e->sampler.vocab);
+    return ok;
+}
+
+static void draw(struct valet_engine *e, struct engine_seq *s, const float *logits)
+{
+    int32_t masked[MASKED_MAX];
+    const struct engine_draw d = {
+        .sampling = &s->request->sampling,
+        .choice = s->choice,
+        .position = s->generated,
+        .prompt = s->ids,
+        .prompt_count = s->request->prompt_count,
+        .ids = s->ids + s->request->prompt_count,
+        .count = s->generated,
+        .masked = masked,
+        .masked_count = engine_seq_masked(e, s, masked),
+        .mirostat_mu = &s->mu,
+    };
+    int32_t id;
+    bool drawn = engine_sample(&e->sampler, logits, &d, &id);
+    atom_add_relaxed(&e->stat_generated_tokens, drawn); /* statistics only */
+    if (drawn)
+        engine_seq_accept(e, s, id, logits);
+    else
+        engine_seq_leave(e, s, VALET_END_FAILED,
+                         "no token can be drawn: a logit is no number, or all are masked");
+}
+
+/* Moves every sequence of the step on. */
+static void take_results(struct valet_engine *e, int32_t seq_count)
 {
     for (int32_t i = 0; i < seq_count; i++) {
         struct engine_seq *s = e->order[i];
         if (s->step_rows == 0)
             continue;
-        s->computed += s->step_rows;
-        if (s->out_index < 0)
+        int32_t first = s->computed;
+        if (s->request->prompt_logprobs && first < s->request->prompt_count &&
+            !note_prompt_logprobs(e, s, first)) {
+            engine_seq_leave(e, s, VALET_END_FAILED, "a logit of the prompt is no number");
             continue;
-        int32_t id;
-        const float *logits = e->logits + (size_t)s->out_index * (size_t)e->sampler.vocab;
-        if (engine_sample(&e->sampler, logits, &s->request->sampling, 0, s->generated, &id))
-            engine_seq_accept(e, s, id);
+        }
+        s->computed += s->step_rows;
+        engine_seq_note_full(e, s);
+        if (s->computed < s->known) {
+            engine_seq_flush(e, s);
+            continue;
+        }
+        if (s->request->max_new == 0)
+            engine_seq_finish_prompt(e, s);
         else
-            engine_seq_leave(e, s, VALET_END_FAILED, "the model computed a value that is no number");
+            draw(e, s, e->logits + (size_t)(s->out_index + s->out_count - 1) *
+                                       (size_t)e->sampler.vocab);
     }
+}
+
+/* ---- the step ---- */
+
+static double blend(double mean, double value)
+{
+    return mean > 0 ? mean + (value - mean) / 8 : value;
+}
+
+static void note_time(struct valet_engine *e, double ns, int32_t prompt_rows)
+{
+    if (prompt_rows == 0)
+        e->decode_ns = blend(e->decode_ns, ns);
+    else if (ns > e->decode_ns && prompt_rows >= CHUNK_MIN)
+        e->row_ns = blend(e->row_ns, (ns - e->decode_ns) / prompt_rows);
+}
+
+static int32_t count_prompt_rows(const struct valet_engine *e, int32_t seq_count)
+{
+    int32_t n = 0;
+    for (int32_t i = 0; i < seq_count; i++) {
+        const struct engine_seq *s = e->order[i];
+        if (s->step_rows > 0 && s->computed < s->request->prompt_count) /* else it may be gone */
+            n += s->step_rows;
+    }
+    return n;
 }
 
 bool engine_step(struct valet_engine *e)
@@ -125,21 +278,21 @@ bool engine_step(struct valet_engine *e)
 
     struct model_batch batch;
     build(e, &batch, seq_count);
-    atom_store_relaxed(&e->stat_blocks_used, e->blocks.count - e->blocks.free_count);
+    atom_store_relaxed(&e->stat_blocks_used, engine_prefix_held(&e->prefix));
+    atom_store_relaxed(&e->stat_blocks_cached, e->prefix.cached_count);
     if (batch.rows.n_rows > 0)
         model_forward(e->model->model, &e->state, &e->kv, &batch, e->logits);
-
-    for (int32_t i = 0; i < seq_count; i++) {
-        if (e->order[i]->step_rows > 0 && e->order[i]->state == ENGINE_SEQ_PREFILL)
-            atom_add_relaxed(&e->stat_prompt_tokens, (uint64_t)e->order[i]->step_rows);
-    }
-    atom_add_relaxed(&e->stat_generated_tokens, (uint64_t)batch.out_count);
-    sample_all(e, seq_count);
+    int32_t prompt_rows = count_prompt_rows(e, seq_count);
+    atom_add_relaxed(&e->stat_prompt_tokens, (uint64_t)prompt_rows);
+    take_results(e, seq_count);
 
     uint64_t end_ns = clock_now_ns(&base_clock_monotonic);
-    atom_add_relaxed(&e->stat_steps, 1);
+    if (batch.rows.n_rows > 0) { /* not where every row waits for blocks */
+        note_time(e, (double)(end_ns - start_ns), prompt_rows);
+        atom_add_relaxed(&e->stat_steps, 1);
+    }
     atom_add_relaxed(&e->stat_step_ns, end_ns - start_ns);
     atom_store_relaxed(&e->stat_beat_ns, end_ns);
     atom_store_relaxed(&e->stat_stepping, false);
-    return true;
+    return batch.rows.n_rows > 0;
 }

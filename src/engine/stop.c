@@ -18,23 +18,22 @@ void engine_stop_init(struct engine_stop *s, const struct valet_stop *stops, uin
 }
 
 /*
- * Where the stop string begins that is complete first, the longest of those that end there; or
- * s->len. What follows has no say, so the cut does not depend on how the text came in pieces.
+ * The stop string that is complete first, the longest of those that end there. What follows
+ * has no say, so the cut does not depend on how the text came in pieces.
  */
-static size_t find_match(const struct engine_stop *s)
+static struct engine_stop_result find_match(const struct engine_stop *s)
 {
-    size_t first = s->len;
-    size_t first_end = s->len + 1;
+    struct engine_stop_result first = { .release = s->len, .match_end = s->len + 1 };
     for (uint32_t i = 0; i < s->count; i++) {
         const char *at = memmem(s->text, s->len, s->stops[i].text, s->stops[i].len);
         if (!at)
             continue;
         size_t begin = (size_t)(at - s->text);
         size_t end = begin + s->stops[i].len;
-        if (end < first_end || (end == first_end && begin < first)) {
-            first = begin;
-            first_end = end;
-        }
+        if (end < first.match_end || (end == first.match_end && begin < first.release))
+            first = (struct engine_stop_result){
+                .release = begin, .matched = true, .index = i, .match_end = end
+            };
     }
     return first;
 }
@@ -55,18 +54,15 @@ static size_t held_len(const struct engine_stop *s)
     return longest;
 }
 
-bool engine_stop_add(struct engine_stop *s, const char *piece, size_t len, size_t *release)
+struct engine_stop_result engine_stop_add(struct engine_stop *s, const char *piece, size_t len)
 {
     ASSERT(len <= s->cap - s->len);
     memcpy(s->text + s->len, piece, len);
     s->len += len;
-    size_t match = find_match(s);
-    if (match < s->len) {
-        *release = match;
-        return true;
-    }
-    *release = s->len - held_len(s);
-    return false;
+    struct engine_stop_result result = find_match(s);
+    if (!result.matched)
+        result.release = s->len - held_len(s);
+    return result;
 }
 
 void engine_stop_released(struct engine_stop *s, size_t n)

@@ -25,11 +25,16 @@ size_t engine_stop_bytes(size_t piece_max);
 void engine_stop_init(struct engine_stop *s, const struct valet_stop *stops, uint32_t count,
                       char *buffer, size_t piece_max);
 
-/*
- * Adds a piece of the answer. *release bytes of s->text may go out now: call
- * engine_stop_released when they did. True: a stop string begins right behind them.
- */
-bool engine_stop_add(struct engine_stop *s, const char *piece, size_t len, size_t *release);
+/* What adding a piece made clear. */
+struct engine_stop_result {
+    size_t release;   /* bytes of s->text that may go out; engine_stop_released when they did */
+    bool matched;     /* a stop string begins right behind them */
+    uint32_t index;   /* which one */
+    size_t match_end; /* where in s->text it ends */
+};
+
+/* Adds a piece of the answer. */
+struct engine_stop_result engine_stop_add(struct engine_stop *s, const char *piece, size_t len);
 
 /* Drops the first `n` bytes. */
 void engine_stop_released(struct engine_stop *s, size_t n);

@@ -39,9 +39,8 @@ enum {
     KV_BYTES_MIN = 8 + 1 + 4 + 1,             /* key of one byte, kind, value of one byte */
     TENSOR_BYTES_MIN = 8 + 1 + 4 + 8 + 4 + 8, /* name of one byte, one dim, type, offset */
 
-    /* Ours, far above any model: they bound what a large file of nonsense can cost. */
+    /* Ours, far above any model: it bounds what a large file of nonsense can cost. */
     KV_COUNT_MAX = 1 << 16,
-    TENSOR_COUNT_MAX = 1 << 20,
     DIM_MAX = INT32_MAX,
 
     ALIGNMENT_DEFAULT = 32,
@@ -359,8 +358,8 @@ static enum base_err find_alignment(struct cursor *c, const struct gguf *g, uint
 /* Magic and version; the same bytes in all versions. */
 static enum base_err take_version(struct cursor *c, struct gguf *g)
 {
-    static const char magic[4] = {'G', 'G', 'U', 'F'};
-    static const char magic_swapped[4] = {'F', 'U', 'G', 'G'};
+    static const char magic[4] = { 'G', 'G', 'U', 'F' };
+    static const char magic_swapped[4] = { 'F', 'U', 'G', 'G' };
     static const char big_endian[] = "a big-endian GGUF file is not supported";
     if (c->size == 0)
         return base_err_set_at(c->info, E_CORRUPT, 0, "not a GGUF file: it is empty");
@@ -409,7 +408,7 @@ static enum base_err take_header(struct cursor *c, struct gguf *g)
     if (!rc)
         rc = take_u64(c, "the key count", &kv_count);
     if (!rc)
-        rc = check_count(c, byte, "tensors", tensor_count, TENSOR_BYTES_MIN, TENSOR_COUNT_MAX);
+        rc = check_count(c, byte, "tensors", tensor_count, TENSOR_BYTES_MIN, GGUF_TENSOR_COUNT_MAX);
     if (!rc)
         rc = check_count(c, byte + 8, "keys", kv_count, KV_BYTES_MIN, KV_COUNT_MAX);
     if (rc)
@@ -456,7 +455,7 @@ enum base_err gguf_parse(const void *data, size_t size, struct gguf **out,
         return base_err_set(info, E_NOMEM, "no memory for a GGUF file");
     g->data = data;
     g->size = size;
-    struct cursor c = {.data = data, .size = size, .info = info};
+    struct cursor c = { .data = data, .size = size, .info = info };
     enum base_err rc = take_header(&c, g);
     if (!rc)
         rc = parse_entries(&c, g);
@@ -516,7 +515,7 @@ static void unmap_file(const void *data, size_t size)
     ASSERT(rc == 0);
 }
 
-enum base_err gguf_open(const char *path, struct gguf **out, struct base_err_info *info)
+enum base_err gguf_open_one(const char *path, struct gguf **out, struct base_err_info *info)
 {
     *out = NULL;
     const void *data;
@@ -533,10 +532,26 @@ enum base_err gguf_open(const char *path, struct gguf **out, struct base_err_inf
     return OK;
 }
 
+enum base_err gguf_open(const char *path, struct gguf **out, struct base_err_info *info)
+{
+    enum base_err rc = gguf_open_one(path, out, info);
+    if (rc)
+        return rc;
+    rc = gguf_split_join(*out, path, info);
+    if (rc) {
+        gguf_close(*out);
+        *out = NULL;
+    }
+    return rc;
+}
+
 void gguf_close(struct gguf *g)
 {
     if (!g)
         return;
+    for (size_t i = 0; i < g->other_count; i++)
+        gguf_close(g->others[i]);
+    mem_free(g->others);
     if (g->is_mapped)
         unmap_file(g->data, g->size);
     gguf_index_fini(&g->kv_index);
@@ -546,13 +561,26 @@ void gguf_close(struct gguf *g)
     mem_free(g);
 }
 
+/* The file of a model that `data` points into. */
+static const struct gguf *file_of(const struct gguf *g, const void *data)
+{
+    uintptr_t at = (uintptr_t)data;
+    for (size_t i = 0; i < g->other_count; i++) {
+        uintptr_t start = (uintptr_t)g->others[i]->data;
+        if (at >= start && at - start < g->others[i]->size)
+            return g->others[i];
+    }
+    return g;
+}
+
 void gguf_drop_pages(const struct gguf *g, const void *data, size_t bytes)
 {
     if (!g->is_mapped)
         return;
+    const struct gguf *file = file_of(g, data);
     uintptr_t from = (uintptr_t)data;
-    uintptr_t file = (uintptr_t)g->data;
-    ASSERT(from >= file && from - file <= g->size && bytes <= g->size - (from - file));
+    uintptr_t start = (uintptr_t)file->data;
+    ASSERT(from >= start && from - start <= file->size && bytes <= file->size - (from - start));
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t first = (from + page - 1) & ~(page - 1);
     uintptr_t last = (from + bytes) & ~(page - 1);

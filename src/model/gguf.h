@@ -12,6 +12,9 @@
  * size is checked in 64 bits against the file before it is used, so what this interface
  * gives can be read without further checks.
  *
+ * A model may be split over files, "name-00001-of-00003.gguf" and so on, each with its part of
+ * the tensors; the first has the keys. Opened by the first, they look like one file.
+ *
  * Threads: immutable once open; any thread.
  */
 
@@ -48,26 +51,28 @@ struct gguf_kv {
 
 struct gguf_tensor {
     struct gguf_str name;
-    uint32_t type;      /* the file's number (tensor/types.h names the known ones) */
-    uint32_t dim_count; /* 1..4 */
-    int64_t dims[4];    /* dims[0] is contiguous (columns); unused ones are 1; product > 0 */
+    uint32_t type;       /* the file's number (tensor/types.h names the known ones) */
+    uint32_t dim_count;  /* 1..4 */
+    int64_t dims[4];     /* dims[0] is contiguous (columns); unused ones are 1; product > 0 */
     const uint8_t *data; /* in the mapping, aligned to the file's alignment (8 or more) */
     uint64_t bytes;      /* of data; row length is a whole number of blocks */
-    int64_t byte;        /* position of the tensor's entry in the file, for messages */
+    int64_t byte;        /* position of the tensor's entry in its file, for messages */
 };
 
 struct gguf;
 
 /*
- * Opens and checks a whole file. E_IO: cannot be opened or mapped. E_CORRUPT: cut, or not
- * what the format allows; `info` names the key or tensor and the byte. E_UNSUPPORTED: a
- * version or tensor type that is not known, big-endian, or more than 65536 keys or 2^20
- * tensors. E_NOMEM. The file must not be cut while it is open. Gives: gguf_close.
+ * Opens and checks a whole file, or all files of a split model, of which `path` is the first.
+ * E_IO: cannot be opened or mapped, or a part is missing. E_CORRUPT: cut, or not what the
+ * format allows; `info` names the key or tensor and the byte, and the part if it is not the
+ * first. E_UNSUPPORTED: a version or tensor type that is not known, big-endian, or more than
+ * 65536 keys, 2^20 tensors or 1024 parts. E_INVALID: another part than the first. E_NOMEM.
+ * No file may be cut while it is open. Gives: gguf_close.
  */
 enum base_err gguf_open(const char *path, struct gguf **out, struct base_err_info *info);
 
 /*
- * The same for bytes in memory, borrowed until gguf_close. They are 64-byte aligned where
+ * The same for one file's bytes in memory, borrowed until gguf_close. They are 64-byte aligned where
  * tensor data is to be used; the reader itself takes them as they lie.
  */
 enum base_err gguf_parse(const void *data, size_t size, struct gguf **out,
@@ -75,7 +80,7 @@ enum base_err gguf_parse(const void *data, size_t size, struct gguf **out,
 void gguf_close(struct gguf *g);
 
 uint32_t gguf_version(const struct gguf *g);
-uint64_t gguf_file_bytes(const struct gguf *g);
+uint64_t gguf_file_bytes(const struct gguf *g); /* of all files */
 
 size_t gguf_kv_count(const struct gguf *g);
 const struct gguf_kv *gguf_kv_at(const struct gguf *g, size_t index);

@@ -8,7 +8,7 @@
 
 #include "model/gguf.h"
 
-/* What gguf.c (mapping and checking) and gguf_read.c (looking up) share. */
+/* What gguf.c (mapping and checking), gguf_read.c (looking up) and gguf_split.c share. */
 
 /*
  * Names to entries. An entry starts with its name, so a slot points at both. Open addressing,
@@ -33,11 +33,16 @@ struct gguf {
     size_t tensor_count;
     struct gguf_index kv_index;
     struct gguf_index tensor_index;
+
+    /* Of a split model's first file: the other files. Their tensors stand in `tensors`, too. */
+    struct gguf **others; /* [other_count] in order; NULL where not open yet */
+    size_t other_count;
 };
 
 enum {
     GGUF_KIND_COUNT = GGUF_F64 + 1,
-    GGUF_SHOWN_BYTES = 68 /* a name in a message, its dots and zero byte included */
+    GGUF_TENSOR_COUNT_MAX = 1 << 20, /* far above any model: bounds what nonsense can cost */
+    GGUF_SHOWN_BYTES = 68            /* a name in a message, its dots and zero byte included */
 };
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "values are read as they lie");
@@ -64,6 +69,16 @@ size_t gguf_kind_bytes(enum gguf_kind kind);
 
 /* `s` fit for a message: cut, and '?' for what does not print. Returns `out`. */
 const char *gguf_shown(struct gguf_str s, char out[static GGUF_SHOWN_BYTES]);
+
+/* Opens one file. As gguf_open, but a part of a split model is only that part. */
+enum base_err gguf_open_one(const char *path, struct gguf **out, struct base_err_info *info);
+
+/*
+ * If g, opened from `path`, is the first file of a split model, opens the others and takes
+ * their tensors into g. E_INVALID: it is another file than the first. E_IO, E_CORRUPT,
+ * E_UNSUPPORTED, E_NOMEM; g is as good as closed then.
+ */
+enum base_err gguf_split_join(struct gguf *g, const char *path, struct base_err_info *info);
 
 /* Room for `count` names. E_NOMEM. Gives: gguf_index_fini, which a zeroed index allows too. */
 enum base_err gguf_index_init(struct gguf_index *index, size_t count);

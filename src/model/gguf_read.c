@@ -107,7 +107,10 @@ uint32_t gguf_version(const struct gguf *g)
 
 uint64_t gguf_file_bytes(const struct gguf *g)
 {
-    return g->size;
+    uint64_t bytes = g->size;
+    for (size_t i = 0; i < g->other_count; i++)
+        bytes += g->others[i]->size;
+    return bytes;
 }
 
 size_t gguf_kv_count(const struct gguf *g)
@@ -297,7 +300,7 @@ enum base_err gguf_get_str(const struct gguf *g, const char *key, struct gguf_st
 struct gguf_str gguf_array_next_str(const uint8_t **cursor)
 {
     size_t len = (size_t)gguf_read_u64(*cursor);
-    struct gguf_str s = {(const char *)*cursor + sizeof(uint64_t), len};
+    struct gguf_str s = { (const char *)*cursor + sizeof(uint64_t), len };
     *cursor += sizeof(uint64_t) + len;
     return s;
 }

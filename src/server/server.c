@@ -42,6 +42,7 @@
 
 enum {
     MODEL_ID_MAX = 128,
+    TOKEN_TEXT_MAX = 63,
     WATCHDOG_MS = 10000,
     EVENTS_BYTES_MAX = 1024 * 1024,
     QUEUE_BYTES_MAX = 256 * 1024 * 1024
@@ -66,6 +67,8 @@ struct server {
     struct api *api;
 
     char model_id[MODEL_ID_MAX + 1];
+    char bos_text[TOKEN_TEXT_MAX + 1];
+    char eos_text[TOKEN_TEXT_MAX + 1];
     char fingerprint[48];
     bool draining;
 };
@@ -76,6 +79,8 @@ void server_options_init(struct server_options *options)
         .host = "localhost",
         .port = 2000,
         .rows_max = 16,
+        .chunk_max = 256,
+        .itl_target_ms = 50,
         .queue_count_max = 1000,
         .drain_ms = 30000,
     };
@@ -87,6 +92,12 @@ static uint64_t request_blocks(void *arg, int32_t prompt_count, int32_t max_new)
 {
     (void)arg;
     return valet_engine_blocks(prompt_count, max_new);
+}
+
+static uint64_t request_blocks_start(void *arg, int32_t prompt_count, int32_t max_new)
+{
+    (void)arg;
+    return valet_engine_blocks_start(prompt_count, max_new);
 }
 
 static enum base_err write_metrics(void *arg, struct base_buf *out)
@@ -150,6 +161,19 @@ static void make_fingerprint(struct server *s)
     }
     snprintf(s->fingerprint, sizeof s->fingerprint, "b%s-%08x", VALET_VERSION,
              (unsigned)(hash >> 32));
+}
+
+/* A token's text as a template names it, "" for none or one that is no C string. */
+static void copy_token_text(const struct tokenizer *t, int32_t id, char out[TOKEN_TEXT_MAX + 1])
+{
+    out[0] = '\0';
+    if (id < 0)
+        return;
+    struct tokenizer_text text = tokenizer_bytes(t, id);
+    if (text.len > TOKEN_TEXT_MAX || memchr(text.data, '\0', text.len))
+        return;
+    memcpy(out, text.data, text.len);
+    out[text.len] = '\0';
 }
 
 /* ---- shutdown ---- */
@@ -268,6 +292,9 @@ static enum base_err load_engine(struct server *s, struct base_err_info *info)
     engine_options.context = s->options->context;
     engine_options.kv_bytes = s->options->kv_bytes;
     engine_options.rows_max = s->options->rows_max;
+    engine_options.chunk_max = s->options->chunk_max;
+    engine_options.itl_target_ms = s->options->itl_target_ms;
+    engine_options.prefix_cache = !s->options->no_prefix_cache;
     rc = valet_engine_create(s->model, &engine_options, &s->engine, &error);
     if (rc)
         return from_valet(info, rc, &error);
@@ -315,25 +342,36 @@ static enum base_err make_lot(struct server *s, struct base_err_info *info)
 static enum base_err make_api(struct server *s, struct base_err_info *info)
 {
     struct valet_engine_info engine;
+    struct valet_model_info model;
+    const struct tokenizer *tokenizer = valet_model_tokenizer(s->model);
     valet_engine_info(s->engine, &engine);
+    valet_model_info(s->model, &model);
+    copy_token_text(tokenizer, tokenizer_bos(tokenizer), s->bos_text);
+    copy_token_text(tokenizer, tokenizer_eos(tokenizer), s->eos_text);
     struct api_options options = {
         .model = { .id = s->model_id,
                    .fingerprint = s->fingerprint,
                    .created = clock_wall_seconds(),
                    .context = engine.context,
-                   .tokenizer = valet_model_tokenizer(s->model) },
+                   .tokenizer = tokenizer,
+                   .chat_template = model.chat_template,
+                   .bos_text = s->bos_text[0] ? s->bos_text : NULL,
+                   .eos_text = s->eos_text[0] ? s->eos_text : NULL },
+        .version = { .version = VALET_VERSION },
         .pool = s->pool,
         .inbox = s->inbox,
         .clock = &base_clock_monotonic,
         .random = &base_random_system,
         .arg = s,
+        .blocks_start = request_blocks_start,
         .blocks = request_blocks,
         .metrics = write_metrics,
         .healthy = is_healthy,
         .not_ready = not_ready,
     };
-    if (api_create(&options, &s->api) != OK)
-        return base_err_set(info, E_NOMEM, "out of memory");
+    enum base_err rc = api_create(&options, &s->api, info);
+    if (rc)
+        return rc;
     struct http_options http_options;
     http_options_init(&http_options);
     http_options.server_name = "valet";

@@ -14,6 +14,9 @@ struct server_options {
     int32_t context;         /* 0: the model's */
     uint64_t kv_bytes;       /* 0: chosen */
     int32_t rows_max;        /* requests in the batch */
+    int32_t chunk_max;       /* prompt tokens of one step */
+    int32_t itl_target_ms;   /* bound of steps that also decode */
+    int32_t no_prefix_cache; /* 1: off */
     uint64_t queue_count_max;
     uint64_t drain_ms;       /* what running work gets after SIGTERM */
 };

@@ -1,5 +1,8 @@
 #include "server/source.h"
 
+#include <string.h>
+
+#include "api/api.h"
 #include "base/assert.h"
 #include "base/mem.h"
 
@@ -7,17 +10,65 @@ enum {
     TAKE_MAX = 256 /* the most rows an engine has */
 };
 
-static size_t source_take(void *arg, void **works, const struct valet_request **requests,
-                          size_t room)
+/*
+ * What a task had done when it was requeued; the task's user pointer. Engine thread only; freed
+ * when the task is requeued again or ends.
+ */
+struct saved {
+    struct valet_progress progress;
+    int32_t ids[];
+};
+
+static void source_start(park_task *task, struct valet_start *start)
+{
+    *start = (struct valet_start){ .work = task };
+    start->request = api_task_request(park_task_payload(task), park_task_index(task),
+                                      &start->choice);
+    start->blocks =
+        valet_engine_blocks_start(start->request->prompt_count, start->request->max_new);
+    const struct saved *saved = park_task_user(task);
+    if (saved)
+        start->progress = saved->progress;
+}
+
+static size_t source_take(void *arg, struct valet_start *starts, size_t room)
 {
     struct server_source *s = arg;
     park_task *tasks[TAKE_MAX];
     size_t n = park_take(s->pool, tasks, room < TAKE_MAX ? room : TAKE_MAX);
-    for (size_t i = 0; i < n; i++) {
-        works[i] = tasks[i];
-        requests[i] = park_task_payload(tasks[i]);
-    }
+    for (size_t i = 0; i < n; i++)
+        source_start(tasks[i], &starts[i]);
     return n;
+}
+
+static bool source_grow(void *arg, void *work, uint64_t blocks)
+{
+    (void)arg;
+    const struct park_units total = { { blocks, 1 } };
+    return park_adjust(work, &total) == PARK_OK;
+}
+
+static void *source_victim(void *arg)
+{
+    struct server_source *s = arg;
+    return park_victim(s->pool);
+}
+
+static bool source_requeue(void *arg, void *work, const struct valet_progress *progress)
+{
+    (void)arg;
+    struct saved *saved =
+        mem_alloc(MEM_SERVER, sizeof *saved + (size_t)progress->count * sizeof saved->ids[0]);
+    if (!saved)
+        return false;
+    saved->progress = *progress;
+    saved->progress.ids = saved->ids;
+    if (progress->count > 0)
+        memcpy(saved->ids, progress->ids, (size_t)progress->count * sizeof saved->ids[0]);
+    mem_free(park_task_user(work));
+    park_task_set_user(work, saved);
+    park_requeue(work);
+    return true;
 }
 
 static bool source_wait(void *arg)
@@ -37,7 +88,9 @@ static bool source_cancelled(void *arg, void *work)
 static bool source_emit(void *arg, void *work, const struct valet_event *event)
 {
     struct server_source *s = arg;
-    size_t len = valet_event_encode(event, s->event, s->event_bytes);
+    struct valet_event of_task = *event; /* on a ticket's ring, a choice is a task */
+    of_task.choice = park_task_index(work);
+    size_t len = valet_event_encode(&of_task, s->event, s->event_bytes);
     ASSERT(len > 0);
     enum park_err rc = park_emit(work, (uint32_t)event->type, s->event, len);
     ASSERT(rc == PARK_OK || rc == PARK_E_AGAIN);
@@ -53,6 +106,8 @@ static void source_end(void *arg, void *work, enum valet_end end, const char *er
         [VALET_END_FAILED] = PARK_FAILED,
     };
     struct park_outcome outcome = { .state = states[end], .error_text = error };
+    mem_free(park_task_user(work));
+    park_task_set_user(work, NULL);
     park_finish(work, &outcome);
 }
 
@@ -60,7 +115,7 @@ enum base_err server_source_init(struct server_source *s, park_pool *pool, size_
 {
     s->pool = pool;
     atomic_init(&s->stop, false);
-    s->event_bytes = sizeof(struct valet_event_wire) + text_bytes_max;
+    s->event_bytes = valet_event_bytes_max(text_bytes_max, VALET_TOP_LOGPROBS_MAX);
     s->event = mem_alloc(MEM_SERVER, s->event_bytes);
     return s->event ? OK : E_NOMEM;
 }
@@ -78,6 +133,9 @@ void server_source_bind(struct server_source *s, struct valet_engine_source *out
         .take = source_take,
         .wait = source_wait,
         .cancelled = source_cancelled,
+        .grow = source_grow,
+        .victim = source_victim,
+        .requeue = source_requeue,
         .emit = source_emit,
         .end = source_end,
     };

@@ -4,6 +4,7 @@
 
 #include "base/fault.h"
 #include "base/mem.h"
+#include "answers.h"
 #include "client.h"
 #include "letters.h"
 #include "rig.h"
@@ -20,102 +21,12 @@ static const struct rig_options g_narrow = {
 
 /* ---- helpers ---- */
 
-static json_t *body_json(const struct answer *a)
-{
-    json_error_t why;
-    json_t *json = json_loadb(a->body.data, a->body.len, JSON_REJECT_DUPLICATES, &why);
-    ck_assert_msg(json != NULL, "%s in %s", why.text, a->body.data);
-    return json;
-}
-
-static const char *string_at(const json_t *json, const char *key)
-{
-    return json_string_value(json_object_get(json, key));
-}
-
-/* The answer is an error with this status and code. Frees it. */
-static void expect_error(struct answer *a, int status, const char *code)
-{
-    ck_assert_msg(a->status == status, "%d: %s", a->status, a->body.data);
-    json_t *json = body_json(a);
-    ck_assert_str_eq(string_at(json_object_get(json, "error"), "code"), code);
-    char value[64];
-    bool comes_back = status == 429 || status == 503;
-    ck_assert_int_eq(answer_field(a, "Retry-After", value, sizeof value), comes_back);
-    if (comes_back) {
-        uint64_t s = strtoul(value, NULL, 10);
-        ck_assert(answer_field(a, "retry-after-ms", value, sizeof value));
-        uint64_t ms = strtoul(value, NULL, 10);
-        ck_assert_uint_ge(s, 1);
-        ck_assert_uint_eq(s, ms <= 1000 ? 1 : (ms + 999) / 1000);
-    }
-    json_decref(json);
-    answer_fini(a);
-}
-
-/* The next event of a stream: the text between "data: " and the blank line. */
-static const char *next_data(char **at)
-{
-    char *start = *at;
-    ck_assert_msg(strncmp(start, "data: ", 6) == 0, "no event: %s", start);
-    char *end = strstr(start, "\n\n");
-    ck_assert_ptr_nonnull(end);
-    *end = '\0';
-    *at = end + 2;
-    return start + 6;
-}
-
-static json_t *next_chunk(char **at)
-{
-    const char *data = next_data(at);
-    json_t *json = json_loads(data, JSON_REJECT_DUPLICATES, NULL);
-    ck_assert_msg(json != NULL, "%s", data);
-    return json;
-}
-
-static const json_t *choice_of(const json_t *chunk)
-{
-    const json_t *choices = json_object_get(chunk, "choices");
-    ck_assert_uint_eq(json_array_size(choices), 1);
-    return json_array_get(choices, 0);
-}
-
-/* Takes a content chunk with this text. */
-static void expect_content(char **at, const char *text)
-{
-    json_t *chunk = next_chunk(at);
-    const json_t *delta = json_object_get(choice_of(chunk), "delta");
-    ck_assert_uint_eq(json_object_size(delta), 1);
-    ck_assert_str_eq(string_at(delta, "content"), text);
-    json_decref(chunk);
-}
-
-static void expect_role(char **at)
-{
-    json_t *chunk = next_chunk(at);
-    const json_t *delta = json_object_get(choice_of(chunk), "delta");
-    ck_assert_str_eq(string_at(delta, "role"), "assistant");
-    ck_assert(json_is_null(json_object_get(delta, "content")));
-    json_decref(chunk);
-}
-
-/* An error event and [DONE], then nothing. */
-static void expect_error_event(char **at, const char *code)
-{
-    json_t *chunk = next_chunk(at);
-    ck_assert_uint_eq(json_object_size(chunk), 1);
-    ck_assert_str_eq(string_at(json_object_get(chunk, "error"), "code"), code);
-    json_decref(chunk);
-    ck_assert_str_eq(next_data(at), "[DONE]");
-    ck_assert_str_eq(*at, "");
-}
-
 /* Queued and running as the server says; everything asked for before has been done. */
 static void expect_pool(const struct rig *r, json_int_t queued, json_int_t running)
 {
     struct answer a;
     client_once(r->port, "GET", "/pools/chat", "", NULL, &a);
-    json_t *json = body_json(&a);
+    json_t *json = answer_json(&a);
     ck_assert_int_eq(json_integer_value(json_object_get(json, "queued")), queued);
     ck_assert_int_eq(json_integer_value(json_object_get(json, "running")), running);
     json_decref(json);
@@ -142,15 +53,15 @@ START_TEST(a_plain_answer_is_one_completion)
     ck_assert_int_eq(a.status, 200);
     ck_assert(answer_field(&a, "X-Valet-Ticket", ticket, sizeof ticket));
     ck_assert_int_eq(strncmp(ticket, "tkt_", 4), 0);
-    json_t *json = body_json(&a);
-    ck_assert_int_eq(strncmp(string_at(json, "id"), "chatcmpl-", 9), 0);
-    ck_assert_uint_eq(strlen(string_at(json, "id")), 9 + 26);
-    ck_assert_str_eq(string_at(json, "object"), "chat.completion");
-    ck_assert_str_eq(string_at(json, "model"), "org/m");
-    ck_assert_str_eq(string_at(json, "system_fingerprint"), "b0");
-    ck_assert_str_eq(string_at(choice_of(json), "finish_reason"), "stop");
-    const json_t *message = json_object_get(choice_of(json), "message");
-    ck_assert_str_eq(string_at(message, "content"), "n=21 \xc3\xa9\xf0\x9f\x98\x80");
+    json_t *json = answer_json(&a);
+    ck_assert_int_eq(strncmp(json_string_at(json, "id"), "chatcmpl-", 9), 0);
+    ck_assert_uint_eq(strlen(json_string_at(json, "id")), 9 + 26);
+    ck_assert_str_eq(json_string_at(json, "object"), "chat.completion");
+    ck_assert_str_eq(json_string_at(json, "model"), "org/m");
+    ck_assert_str_eq(json_string_at(json, "system_fingerprint"), "b0");
+    ck_assert_str_eq(json_string_at(json_choice(json), "finish_reason"), "stop");
+    const json_t *message = json_object_get(json_choice(json), "message");
+    ck_assert_str_eq(json_string_at(message, "content"), "n=21 \xc3\xa9\xf0\x9f\x98\x80");
     const json_t *usage = json_object_get(json, "usage");
     ck_assert_int_eq(json_integer_value(json_object_get(usage, "prompt_tokens")),
                      LETTERS_PROMPT(2));
@@ -170,8 +81,8 @@ START_TEST(a_stream_comes_in_order)
     struct answer a;
     char value[64];
     rig_start(&r, &g_wide, SCRIPT_ECHO);
-    client_once_chat(r.port,
-                     "{" HI ",\"stream\":true,\"stream_options\":{\"include_usage\":true}}", &a);
+    client_once_chat(r.port, "{" HI ",\"stream\":true,\"stream_options\":{\"include_usage\":true}}",
+                     &a);
     ck_assert_int_eq(a.status, 200);
     ck_assert(answer_field(&a, "Content-Type", value, sizeof value));
     ck_assert_str_eq(value, "text/event-stream; charset=utf-8");
@@ -181,21 +92,21 @@ START_TEST(a_stream_comes_in_order)
     ck_assert_str_eq(value, "no");
     ck_assert(answer_field(&a, "X-Valet-Ticket", value, sizeof value));
     char *at = a.body.data;
-    expect_role(&at);
-    expect_content(&at, "n=21 ");
-    expect_content(&at, "\xc3\xa9");
-    expect_content(&at, "\xf0\x9f\x98\x80");
-    json_t *finish = next_chunk(&at);
-    ck_assert_str_eq(string_at(choice_of(finish), "finish_reason"), "stop");
-    ck_assert_uint_eq(json_object_size(json_object_get(choice_of(finish), "delta")), 0);
+    stream_role(&at);
+    stream_content(&at, "n=21 ");
+    stream_content(&at, "\xc3\xa9");
+    stream_content(&at, "\xf0\x9f\x98\x80");
+    json_t *finish = stream_chunk(&at);
+    ck_assert_str_eq(json_string_at(json_choice(finish), "finish_reason"), "stop");
+    ck_assert_uint_eq(json_object_size(json_object_get(json_choice(finish), "delta")), 0);
     json_decref(finish);
-    json_t *usage = next_chunk(&at);
+    json_t *usage = stream_chunk(&at);
     ck_assert_uint_eq(json_array_size(json_object_get(usage, "choices")), 0);
-    ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(usage, "usage"),
-                                                        "completion_tokens")),
-                     4);
+    ck_assert_int_eq(
+        json_integer_value(json_object_get(json_object_get(usage, "usage"), "completion_tokens")),
+        4);
     json_decref(usage);
-    ck_assert_str_eq(next_data(&at), "[DONE]");
+    ck_assert_str_eq(stream_data(&at), "[DONE]");
     ck_assert_str_eq(at, "");
     answer_fini(&a);
     rig_stop(&r);
@@ -208,8 +119,8 @@ START_TEST(an_answer_cut_by_length_says_so)
     struct answer a;
     rig_start(&r, &g_wide, SCRIPT_LENGTH);
     client_once_chat(r.port, PLAIN, &a);
-    json_t *json = body_json(&a);
-    ck_assert_str_eq(string_at(choice_of(json), "finish_reason"), "length");
+    json_t *json = answer_json(&a);
+    ck_assert_str_eq(json_string_at(json_choice(json), "finish_reason"), "length");
     json_decref(json);
     answer_fini(&a);
     ck_assert_int_eq(rig_counts(&r).last_max_new, RIG_CONTEXT - LETTERS_PROMPT(2));
@@ -260,10 +171,10 @@ START_TEST(wrong_requests_never_reach_the_lot)
     struct park_stats stats;
     rig_start(&r, &g_wide, SCRIPT_ECHO);
     client_once_chat(r.port, "{\"temperature\":3," HI "}", &a);
-    expect_error(&a, 400, "invalid_value");
+    answer_error(&a, 400, "invalid_value");
     client_once_chat(r.port, "{\"model\":\"gpt\"," HI "}", &a);
     ck_assert_ptr_nonnull(strstr(a.body.data, "\"param\":\"model\""));
-    expect_error(&a, 404, "model_not_found");
+    answer_error(&a, 404, "model_not_found");
     rig_wait_empty(&r, &stats);
     ck_assert_uint_eq(stats.submitted, 0);
     rig_stop(&r);
@@ -277,8 +188,10 @@ START_TEST(what_never_fits_the_pool_is_oversize)
     const struct rig_options small = { .slots = 1, .blocks = 4, .queue_count_max = 1 };
     rig_start(&r, &small, SCRIPT_ECHO);
     client_once_chat(r.port, PLAIN, &a);
-    ck_assert_ptr_nonnull(strstr(a.body.data, "needs 128 kv_blocks, the server has 4"));
-    expect_error(&a, 400, "oversize");
+    ck_assert_ptr_nonnull(
+        strstr(a.body.data,
+               "the prompt with max_completion_tokens needs 128 kv_blocks, the server has 4"));
+    answer_error(&a, 400, "oversize");
     rig_stop(&r);
 }
 END_TEST
@@ -297,14 +210,14 @@ START_TEST(a_full_queue_is_429_with_a_time_to_come_back)
     submit(&r, &queued, STREAM, 2);
     expect_pool(&r, 1, 1);
     client_once_chat(r.port, STREAM, &a);
-    json_t *json = body_json(&a);
+    json_t *json = answer_json(&a);
     json_t *error = json_object_get(json, "error");
-    ck_assert_str_eq(string_at(error, "type"), "rate_limit_error");
+    ck_assert_str_eq(json_string_at(error, "type"), "rate_limit_error");
     ck_assert_int_ge(json_integer_value(json_object_get(error, "retry_after_ms")), 1);
     ck_assert_int_eq(json_integer_value(json_object_get(error, "queue_depth")), 1);
     ck_assert(json_is_null(json_object_get(error, "position")));
     json_decref(json);
-    expect_error(&a, 429, "queue_full");
+    answer_error(&a, 429, "queue_full");
     rig_release(&r);
     client_read(&running, false, &a);
     ck_assert_int_eq(a.status, 200);
@@ -328,10 +241,10 @@ START_TEST(nothing_is_taken_before_the_server_is_ready)
     rig_start(&r, &g_wide, SCRIPT_ECHO);
     rig_not_ready(&r, "loading");
     client_once_chat(r.port, PLAIN, &a);
-    expect_error(&a, 503, "not_ready");
+    answer_error(&a, 503, "not_ready");
     rig_not_ready(&r, "draining");
     client_once_chat(r.port, STREAM, &a);
-    expect_error(&a, 503, "draining");
+    answer_error(&a, 503, "draining");
     rig_not_ready(&r, NULL);
     client_once_chat(r.port, PLAIN, &a);
     ck_assert_int_eq(a.status, 200);
@@ -354,16 +267,16 @@ START_TEST(a_drain_drops_what_waits_and_ends_what_runs)
     client_wait_for(&running, "\"a\"");
     park_drain(r.pool, PARK_DRAIN_FINISH_RUNNING, 0);
     client_read(&queued, false, &a);
-    expect_error(&a, 503, "draining");
+    answer_error(&a, 503, "draining");
     client_once_chat(r.port, PLAIN, &a);
-    expect_error(&a, 503, "draining");
+    answer_error(&a, 503, "draining");
     ck_assert_int_eq(park_drain(r.pool, PARK_DRAIN_NOW, 20000), PARK_OK);
     client_read(&running, false, &a);
     ck_assert_int_eq(a.status, 200);
     char *at = a.body.data;
-    expect_role(&at);
-    expect_content(&at, "a");
-    expect_error_event(&at, "draining");
+    stream_role(&at);
+    stream_content(&at, "a");
+    stream_error(&at, "draining");
     answer_fini(&a);
     client_close(&running);
     client_close(&queued);
@@ -381,7 +294,7 @@ START_TEST(a_plain_answer_cancelled_by_shutdown_is_503)
     rig_wait(&r, &r.counts.starts, 1);
     park_drain(r.pool, PARK_DRAIN_NOW, 20000);
     client_read(&c, false, &a);
-    expect_error(&a, 503, "draining");
+    answer_error(&a, 503, "draining");
     client_close(&c);
     rig_stop(&r);
 }
@@ -408,7 +321,7 @@ START_TEST(a_failed_task_is_500)
             ck_assert_ptr_nonnull(strstr(a.body.data, "the kv cache broke"));
         char ticket[64];
         ck_assert(answer_field(&a, "X-Valet-Ticket", ticket, sizeof ticket));
-        expect_error(&a, 500, "internal_error");
+        answer_error(&a, 500, "internal_error");
         rig_wait(&r, &r.counts.ends, (unsigned)i + 1);
     }
     rig_stop(&r);
@@ -426,10 +339,10 @@ START_TEST(a_stream_that_fails_ends_with_an_error_event)
         client_once_chat(r.port, STREAM, &a);
         ck_assert_int_eq(a.status, 200);
         char *at = a.body.data;
-        expect_role(&at);
+        stream_role(&at);
         if (scripts[i] == SCRIPT_FAIL_LATE)
-            expect_content(&at, "a");
-        expect_error_event(&at, "internal_error");
+            stream_content(&at, "a");
+        stream_error(&at, "internal_error");
         answer_fini(&a);
         rig_wait(&r, &r.counts.ends, (unsigned)i + 1);
     }
@@ -454,7 +367,7 @@ START_TEST(a_client_that_leaves_the_queue_never_runs)
     /* the place is free again: a third finds room once the second has left */
     do {
         client_once(r.port, "GET", "/pools/chat", "", NULL, &a);
-        json_t *json = body_json(&a);
+        json_t *json = answer_json(&a);
         json_int_t waiting = json_integer_value(json_object_get(json, "queued"));
         json_decref(json);
         answer_fini(&a);
@@ -515,7 +428,9 @@ END_TEST
 
 START_TEST(a_crowd_that_leaves_at_once_leaves_nothing)
 {
-    enum { CROWD = 100 };
+    enum {
+        CROWD = 100
+    };
     struct rig r;
     struct client crowd[CROWD];
     struct park_stats stats;
@@ -570,9 +485,9 @@ START_TEST(a_slow_reader_pauses_its_task_and_gets_everything)
     client_read(&c, false, &a);
     size_t count = 0;
     char *at = a.body.data;
-    expect_role(&at);
+    stream_role(&at);
     for (; strncmp(at, "data: [DONE]", 12) != 0; count++)
-        next_data(&at);
+        stream_data(&at);
     ck_assert_uint_eq(count, RIG_FLOOD_COUNT + 1);
     answer_fini(&a);
     client_close(&c);
@@ -613,7 +528,7 @@ START_TEST(refused_allocations_end_one_request)
         struct client c;
         client_open(&c, r.port, 0);
         fault_arm(FAULT_ALLOC, n);
-        client_raw(&c, body, answer, sizeof answer);
+        client_raw(&c, "/v1/chat/completions", body, answer, sizeof answer);
         fired = fault_disarm();
         client_close(&c);
         refused += strstr(answer, "server_full") != NULL;

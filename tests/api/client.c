@@ -137,14 +137,14 @@ void client_once_chat(uint16_t port, const char *body, struct answer *out)
                 out);
 }
 
-void client_raw(struct client *c, const char *body, char *out, size_t size)
+void client_raw(struct client *c, const char *path, const char *body, char *out, size_t size)
 {
     char request[1024];
     int len = snprintf(request, sizeof request,
-                       "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+                       "POST %s HTTP/1.1\r\nHost: localhost\r\n"
                        "Connection: close\r\nContent-Type: application/json\r\n"
                        "Content-Length: %zu\r\n\r\n%s",
-                       strlen(body), body);
+                       path, strlen(body), body);
     ck_assert_int_eq(send(c->fd, request, (size_t)len, MSG_NOSIGNAL), len);
     size_t n = 0;
     ssize_t got;

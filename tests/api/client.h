@@ -41,8 +41,8 @@ void client_once(uint16_t port, const char *method, const char *path, const char
                  const char *body, struct answer *out);
 void client_once_chat(uint16_t port, const char *body, struct answer *out);
 
-/* One chat and everything that comes until the connection ends; uses no counted memory. */
-void client_raw(struct client *c, const char *body, char *out, size_t size);
+/* A POST and everything that comes until the connection ends; uses no counted memory. */
+void client_raw(struct client *c, const char *path, const char *body, char *out, size_t size);
 
 void answer_fini(struct answer *a);
 

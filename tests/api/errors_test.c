@@ -69,8 +69,8 @@ START_TEST(a_row_that_http_refuses_by_keeps_its_code)
 {
     char out[1024];
     enum api_code code = (enum api_code)_i;
-    size_t len = api_error_http_body(api_error_status(code), api_error_name(code), "why", out,
-                                     sizeof out);
+    size_t len =
+        api_error_http_body(api_error_status(code), api_error_name(code), "why", out, sizeof out);
     json_t *body = json_loadb(out, len, 0, NULL);
     ck_assert_str_eq(text_at(body, "type"), api_error_type(code));
     ck_assert_str_eq(text_at(body, "code"), api_error_name(code));
@@ -104,17 +104,18 @@ START_TEST(each_refusal_of_the_lot_has_a_row)
         enum park_err err;
         enum api_code code;
     } rows[] = {
-        { PARK_E_NOMEM, API_SERVER_FULL },      { PARK_E_INVALID, API_INTERNAL },
-        { PARK_E_TIMEOUT, API_INTERNAL },       { PARK_E_CLOSED, API_DRAINING },
-        { PARK_E_NOT_FOUND, API_NOT_FOUND },    { PARK_E_AGAIN, API_INTERNAL },
-        { PARK_E_OVERSIZE, API_OVERSIZE },      { PARK_E_QUEUE_FULL, API_QUEUE_FULL },
-        { PARK_E_DRAINING, API_DRAINING },      { PARK_E_GAP, API_INTERNAL },
+        { PARK_E_NOMEM, API_SERVER_FULL },   { PARK_E_INVALID, API_INTERNAL },
+        { PARK_E_TIMEOUT, API_INTERNAL },    { PARK_E_CLOSED, API_DRAINING },
+        { PARK_E_NOT_FOUND, API_NOT_FOUND }, { PARK_E_AGAIN, API_INTERNAL },
+        { PARK_E_OVERSIZE, API_OVERSIZE },   { PARK_E_QUEUE_FULL, API_QUEUE_FULL },
+        { PARK_E_DRAINING, API_DRAINING },   { PARK_E_GAP, API_INTERNAL },
+        { PARK_E_LIMIT, API_INTERNAL },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct park_refusal refusal = { .code = rows[i].err, .requested = 9, .available = 4 };
         struct api_error error;
         ck_assert_int_eq(api_code_of_park(rows[i].err), rows[i].code);
-        api_error_of_refusal(&error, &refusal, "blocks");
+        api_error_of_refusal(&error, &refusal, "blocks", "max_tokens");
         if (rows[i].code != API_NOT_FOUND)
             ck_assert_int_eq(error.code, rows[i].code);
         int status = api_error_status(error.code);
@@ -127,22 +128,22 @@ END_TEST
 START_TEST(a_refusal_tells_its_numbers)
 {
     struct api_error error;
-    struct park_refusal full = {
-        .code = PARK_E_QUEUE_FULL, .retry_after_ms = 1234, .queue_count = 16
-    };
-    api_error_of_refusal(&error, &full, "slots");
+    struct park_refusal full = { .code = PARK_E_QUEUE_FULL,
+                                 .retry_after_ms = 1234,
+                                 .queue_count = 16 };
+    api_error_of_refusal(&error, &full, "slots", "max_tokens");
     ck_assert_uint_eq(error.retry_after_ms, 1234);
     ck_assert_str_eq(error.message, "the queue is full: 16 requests are waiting");
     struct park_refusal big = { .code = PARK_E_OVERSIZE, .requested = 9, .available = 4 };
-    api_error_of_refusal(&error, &big, "blocks");
+    api_error_of_refusal(&error, &big, "blocks", "max_tokens");
     ck_assert_ptr_nonnull(strstr(error.message, "needs 9 blocks, the server has 4"));
-    ck_assert_str_eq(error.param, "max_completion_tokens");
+    ck_assert_str_eq(error.param, "max_tokens");
 }
 END_TEST
 
 START_TEST(retry_after_is_rounded_up_and_never_zero)
 {
-    static const uint64_t rows[][2] = { { 0, 1 },    { 1, 1 },    { 999, 1 },      { 1000, 1 },
+    static const uint64_t rows[][2] = { { 0, 1 },    { 1, 1 },    { 999, 1 }, { 1000, 1 },
                                         { 1001, 2 }, { 2000, 2 }, { 2001, 3 } };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         ck_assert_uint_eq(api_retry_after_s(rows[i][0]), rows[i][1]);
@@ -164,9 +165,9 @@ START_TEST(each_way_to_end_without_an_answer_has_a_row)
         { PARK_DROPPED, PARK_REASON_SHUTDOWN, API_DRAINING },
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct park_status status = {
-            .state = rows[i].state, .reason = rows[i].reason, .error_text = "kv broke \xc3"
-        };
+        struct park_status status = { .state = rows[i].state,
+                                      .reason = rows[i].reason,
+                                      .error_text = "kv broke \xc3" };
         struct api_error error;
         api_error_of_status(&error, &status);
         ck_assert_int_eq(error.code, rows[i].code);

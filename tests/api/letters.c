@@ -17,7 +17,7 @@ static struct tokenizer_text letter(char out[3], int byte, int *next)
     return (struct tokenizer_text){ out, 2 };
 }
 
-struct tokenizer *letters_create(bool add_bos)
+static struct tokenizer *make(int32_t bos_id, bool add_bos)
 {
     static const char *const control[] = { "<|im_start|>", "<|im_end|>", "<s>" };
     char letters[256][3];
@@ -38,7 +38,7 @@ struct tokenizer *letters_create(bool add_bos)
         .tokens = tokens,
         .types = types,
         .token_count = LETTERS_COUNT,
-        .bos_id = LETTERS_BOS,
+        .bos_id = bos_id,
         .eos_id = LETTERS_END,
         .add_bos = add_bos,
     };
@@ -46,4 +46,14 @@ struct tokenizer *letters_create(bool add_bos)
     struct base_err_info info;
     ck_assert_msg(tokenizer_create(&source, &t, &info) == OK, "%s", info.message);
     return t;
+}
+
+struct tokenizer *letters_create(bool add_bos)
+{
+    return make(LETTERS_BOS, add_bos);
+}
+
+struct tokenizer *letters_create_without_bos(void)
+{
+    return make(-1, false);
 }

@@ -16,6 +16,9 @@ enum letters_id {
 
 struct tokenizer *letters_create(bool add_bos);
 
+/* The same, but no token is BOS. */
+struct tokenizer *letters_create_without_bos(void);
+
 /* Tokens of a prompt of one user message with `content_len` bytes. */
 #define LETTERS_PROMPT(content_len) (1 + 5 + (content_len) + 1 + 1 + 1 + 10)
 

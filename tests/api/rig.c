@@ -1,6 +1,7 @@
 #include "rig.h"
 
 #include <check.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,11 +15,19 @@
 enum {
     WAIT_S = 20,
     AGAIN_MS = 20, /* a ring without memory gives no sign when there is some again */
+    TAKE_MAX = 16,
     RING_BYTES = 64 << 10,
     QUEUE_BYTES = 1 << 20
 };
 
 /* ---- what the api asks of the program ---- */
+
+static uint64_t on_blocks_start(void *arg, int32_t prompt_count, int32_t max_new)
+{
+    (void)arg;
+    (void)max_new;
+    return (uint64_t)(prompt_count + 31) / 32;
+}
 
 static uint64_t on_blocks(void *arg, int32_t prompt_count, int32_t max_new)
 {
@@ -56,6 +65,12 @@ static const char *on_not_ready(void *arg)
 
 /* ---- the engine ---- */
 
+static const struct valet_request *request_of(const park_task *task)
+{
+    uint32_t choice;
+    return api_task_request(park_task_payload(task), park_task_index(task), &choice);
+}
+
 static void note_full(struct rig *r, unsigned tries)
 {
     lock_take(&r->lock);
@@ -81,7 +96,7 @@ static bool wanted(struct rig *r, park_task *task)
 /* Emits an event, waiting for room; false once nobody wants it. */
 static bool emit(struct rig *r, park_task *task, const struct valet_event *event)
 {
-    char bytes[RIG_FLOOD_BYTES + 64];
+    char bytes[RIG_FLOOD_BYTES + 512];
     size_t len = valet_event_encode(event, bytes, sizeof bytes);
     ASSERT(len > 0);
     for (unsigned tries = 1; wanted(r, task); tries++) {
@@ -97,7 +112,10 @@ static bool emit(struct rig *r, park_task *task, const struct valet_event *event
 
 static bool emit_start(struct rig *r, park_task *task)
 {
-    const struct valet_event event = { .type = VALET_EVENT_START, .id = -1 };
+    const struct valet_event event = { .type = VALET_EVENT_START,
+                                       .choice = park_task_index(task),
+                                       .id = -1,
+                                       .cached = RIG_CACHED + (int32_t)park_task_index(task) };
     return emit(r, task, &event);
 }
 
@@ -105,6 +123,7 @@ static bool emit_text(struct rig *r, park_task *task, int32_t generated, const c
                       enum valet_finish finish)
 {
     const struct valet_event event = { .type = VALET_EVENT_TOKEN,
+                                       .choice = park_task_index(task),
                                        .id = 65,
                                        .finish = finish,
                                        .generated = generated,
@@ -121,7 +140,7 @@ static void wait_cancelled(struct rig *r, park_task *task)
 
 static void run_echo(struct rig *r, park_task *task)
 {
-    const struct valet_request *request = park_task_payload(task);
+    const struct valet_request *request = request_of(task);
     char text[32];
     snprintf(text, sizeof text, "n=%d ", request->prompt_count);
     emit_start(r, task);
@@ -140,6 +159,80 @@ static void run_flood(struct rig *r, park_task *task)
     for (int i = 1; more && i <= RIG_FLOOD_COUNT; i++)
         more = emit_text(r, task, i, text,
                          i == RIG_FLOOD_COUNT ? VALET_FINISH_STOP : VALET_FINISH_NONE);
+}
+
+/*
+ * SCRIPT_LETTERS: as long as an answer of RIG_LETTERS tokens. Token i of task k is letter
+ * k + i of the alphabet, its logprob is -(k + 1) / 2 - i / 4; the likeliest are z, y, x, …
+ * with -1/8, -2/8, …. Prompt token i has logprob -i. An answer that is not cut by its length
+ * ends with the end token, at no cost.
+ */
+static uint32_t letters_tops(const struct valet_request *request,
+                             struct valet_top out[VALET_TOP_LOGPROBS_MAX])
+{
+    uint32_t count = (uint32_t)request->top_logprobs;
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = (struct valet_top){ 'z' - (int32_t)i, -(float)(i + 1) / 8 };
+    return count;
+}
+
+static bool letters_prompt(struct rig *r, park_task *task, int32_t index)
+{
+    const struct valet_request *request = request_of(task);
+    struct valet_top tops[VALET_TOP_LOGPROBS_MAX];
+    const struct valet_event event = { .type = VALET_EVENT_PROMPT,
+                                       .choice = park_task_index(task),
+                                       .id = request->prompt[index],
+                                       .logprob = index ? -(float)index : NAN,
+                                       .top = tops,
+                                       .top_count = index ? letters_tops(request, tops) : 0 };
+    return emit(r, task, &event);
+}
+
+static bool letters_token(struct rig *r, park_task *task, int32_t index)
+{
+    const struct valet_request *request = request_of(task);
+    uint32_t k = park_task_index(task);
+    int32_t id = 'a' + (int32_t)k + index;
+    char text[1] = { (char)id };
+    struct valet_top tops[VALET_TOP_LOGPROBS_MAX];
+    struct valet_event event = { .type = VALET_EVENT_TOKEN,
+                                 .choice = k,
+                                 .id = id,
+                                 .generated = index + 1,
+                                 .logprob = NAN,
+                                 .top = tops,
+                                 .text_len = 1,
+                                 .text = text };
+    if (index == RIG_LETTERS) {
+        event.id = LETTERS_END;
+        event.text_len = 0;
+        event.finish = VALET_FINISH_STOP;
+        event.stop_kind = VALET_STOP_END;
+    } else if (index + 1 >= request->max_new) {
+        event.finish = VALET_FINISH_LENGTH;
+    }
+    if (request->max_new == 0) {
+        event.id = -1;
+        event.generated = 0;
+        event.text_len = 0;
+    } else if (request->logprobs) {
+        event.logprob = index == RIG_LETTERS ? 0 : -(float)(k + 1) / 2 - (float)index / 4;
+        event.top_count = letters_tops(request, tops);
+    }
+    return emit(r, task, &event) && event.finish == VALET_FINISH_NONE;
+}
+
+/* Emits one event; false behind the last. */
+static bool letters_step(struct rig *r, park_task *task, int step)
+{
+    const struct valet_request *request = request_of(task);
+    int32_t prompt = request->prompt_logprobs ? request->prompt_count : 0;
+    if (step == 0)
+        return emit_start(r, task);
+    if (step <= prompt)
+        return letters_prompt(r, task, step - 1);
+    return letters_token(r, task, step - 1 - prompt);
 }
 
 /* Runs a script; true: failed. */
@@ -175,6 +268,14 @@ static bool run_script(struct rig *r, park_task *task, enum script script)
     case SCRIPT_SILENT:
         wait_cancelled(r, task);
         break;
+    case SCRIPT_FAIL_ONE:
+        emit_start(r, task);
+        if (park_task_index(task) == 1)
+            return true;
+        emit_text(r, task, 1, "a", VALET_FINISH_STOP);
+        break;
+    case SCRIPT_LETTERS: /* run_letters */
+        break;
     case SCRIPT_FLOOD:
         run_flood(r, task);
         break;
@@ -182,18 +283,22 @@ static bool run_script(struct rig *r, park_task *task, enum script script)
     return false;
 }
 
-static void run_task(struct rig *r, park_task *task)
+static void note_start(struct rig *r, park_task *task)
 {
-    const struct valet_request *request = park_task_payload(task);
+    const struct valet_request *request = request_of(task);
+    struct park_stats stats;
+    park_stats(r->pool, &stats);
     lock_take(&r->lock);
-    enum script script = r->script;
     r->counts.starts++;
     r->counts.last_seed = request->sampling.seed;
     r->counts.last_max_new = request->max_new;
+    r->counts.last_units = stats.used;
     cond_broadcast(&r->cond);
     lock_give(&r->lock);
+}
 
-    bool failed = run_script(r, task, script);
+static void end_task(struct rig *r, park_task *task, bool failed)
+{
     struct park_outcome outcome = { .state = PARK_COMPLETED };
     if (failed)
         outcome = (struct park_outcome){ PARK_FAILED, 7, "the kv cache broke" };
@@ -209,6 +314,45 @@ static void run_task(struct rig *r, park_task *task)
     lock_give(&r->lock);
 }
 
+/* All tasks that could be taken at once, an event of each in turn. */
+static void run_letters(struct rig *r, park_task **tasks, size_t count)
+{
+    int steps[TAKE_MAX] = { 0 };
+    for (size_t left = count; left > 0;) {
+        for (size_t i = 0; i < count; i++) {
+            if (!tasks[i] || letters_step(r, tasks[i], steps[i]++))
+                continue;
+            end_task(r, tasks[i], false);
+            tasks[i] = NULL;
+            left--;
+        }
+    }
+}
+
+static void run_tasks(struct rig *r, park_task **tasks, size_t count)
+{
+    lock_take(&r->lock);
+    enum script script = r->script;
+    lock_give(&r->lock);
+    for (size_t i = 0; i < count; i++)
+        note_start(r, tasks[i]);
+    if (script == SCRIPT_LETTERS) {
+        run_letters(r, tasks, count);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        end_task(r, tasks[i], run_script(r, tasks[i], script));
+}
+
+/* How many tasks the engine takes at once. */
+static size_t script_takes(struct rig *r)
+{
+    lock_take(&r->lock);
+    size_t count = r->script == SCRIPT_LETTERS ? TAKE_MAX : 1;
+    lock_give(&r->lock);
+    return count;
+}
+
 static void *engine_run(void *arg)
 {
     struct rig *r = arg;
@@ -220,9 +364,10 @@ static void *engine_run(void *arg)
         lock_give(&r->lock);
         if (stop)
             return NULL;
-        park_task *task;
-        if (park_take(r->pool, &task, 1))
-            run_task(r, task);
+        park_task *tasks[TAKE_MAX];
+        size_t count = park_take(r->pool, tasks, script_takes(r));
+        if (count)
+            run_tasks(r, tasks, count);
         else
             park_take_wait(r->pool, -1);
     }
@@ -297,25 +442,30 @@ void rig_start(struct rig *r, const struct rig_options *options, enum script scr
     *r = (struct rig){ .script = script, .held = options->held };
     lock_init(&r->lock, LOCK_RANK_TEAM);
     cond_init(&r->cond);
-    r->tokenizer = letters_create(false);
+    r->tokenizer = letters_create(options->add_bos);
     pool_start(r, options);
     const struct api_options api = {
         .model = { .id = "org/m",
                    .fingerprint = "b0",
                    .created = 1763900000,
                    .context = RIG_CONTEXT,
-                   .tokenizer = r->tokenizer },
+                   .tokenizer = r->tokenizer,
+                   .chat_template = options->chat_template,
+                   .bos_text = "<s>",
+                   .eos_text = "<|im_end|>" },
+        .version = { .version = "1.2.3", .build = "release" },
         .pool = r->pool,
         .inbox = r->inbox,
         .clock = &base_clock_monotonic,
         .random = &base_random_system,
         .arg = r,
+        .blocks_start = on_blocks_start,
         .blocks = on_blocks,
         .metrics = on_metrics,
         .healthy = on_healthy,
         .not_ready = on_not_ready,
     };
-    ck_assert_int_eq(api_create(&api, &r->api), OK);
+    ck_assert_int_eq(api_create(&api, &r->api, NULL), OK);
     server_start(r);
     ck_assert_int_eq(thread_start(&r->engine_thread, "engine", engine_run, r), OK);
     ck_assert_int_eq(thread_start(&r->loop_thread, "loop", loop_run, r), OK);

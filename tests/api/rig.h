@@ -23,6 +23,8 @@ enum script {
     SCRIPT_BAD_EVENT,  /* START, bytes that are no event, until cancelled */
     SCRIPT_HANG,       /* START, "a", until cancelled */
     SCRIPT_SILENT,     /* nothing, until cancelled */
+    SCRIPT_LETTERS,    /* what the request asks for, all tasks in turns; see rig.c */
+    SCRIPT_FAIL_ONE,   /* START, "a"; stop. Task 1: START, failed */
     SCRIPT_FLOOD       /* START, RIG_FLOOD_COUNT tokens of 4 KiB, waiting for room; stop */
 };
 
@@ -30,14 +32,18 @@ enum {
     RIG_STUCK = 10, /* as many tries in vain, 20 ms apart: nobody reads */
     RIG_FLOOD_BYTES = 4096,
     RIG_FLOOD_COUNT = 4096,
-    RIG_CONTEXT = 4096
+    RIG_CONTEXT = 4096,
+    RIG_LETTERS = 4, /* tokens of SCRIPT_LETTERS, if as many are asked for */
+    RIG_CACHED = 16  /* and prompt tokens that it says were cached, plus the index of the task */
 };
 
 struct rig_options {
     uint64_t slots;
     uint64_t blocks;
     uint64_t queue_count_max;
-    bool held; /* the engine takes nothing before rig_release */
+    bool held;                 /* the engine takes nothing before rig_release */
+    const char *chat_template; /* NULL: ChatML */
+    bool add_bos;              /* the tokenizer puts <s> in front */
 };
 
 struct rig_counts {
@@ -48,6 +54,7 @@ struct rig_counts {
     enum park_reason last_reason;
     uint64_t last_seed;
     int32_t last_max_new;
+    struct park_units last_units; /* of the pool, while the task runs */
 };
 
 struct rig {

@@ -25,6 +25,8 @@ static const struct row g_rows[] = {
     { "GET", "/v1/health", "", 200, "{\"status\":\"ok\"}", NULL },
     { "GET", "/health?x=1", "", 200, "ok", NULL },
     { "GET", "/ready", "", 200, "{\"status\":\"ready\"}", NULL },
+    { "GET", "/version", "", 200, "{\"version\":\"1.2.3\",\"commit\":null,\"build\":\"release\"}",
+      NULL },
     { "GET", "/metrics", "", 200, "valet_up 1\n", NULL },
     { "GET", "/v1/models", "", 200,
       "{\"object\":\"list\",\"data\":[{\"id\":\"org/m\",\"object\":\"model\","
@@ -65,6 +67,12 @@ static const struct row g_rows[] = {
       NULL },
     { "POST", CHAT_PATH, JSON_TYPE, 400, "invalid_json", NULL },
     { "POST", "/chat/completions", JSON_TYPE, 400, "invalid_json", NULL },
+    { "POST", "/v1/completions", JSON_TYPE, 400, "invalid_json", NULL },
+    { "POST", "/tokenize", JSON_TYPE, 400, "invalid_json", NULL },
+    { "POST", "/detokenize", JSON_TYPE, 400, "invalid_json", NULL },
+    { "POST", "/apply-template", JSON_TYPE, 400, "invalid_json", NULL },
+    { "GET", "/v1/completions", "", 405, "expected POST, got GET", "POST" },
+    { "GET", "/tokenize", "", 405, "expected POST, got GET", "POST" },
 };
 
 START_TEST(each_route_answers)
@@ -79,8 +87,7 @@ START_TEST(each_route_answers)
                     strcmp(row->method, "POST") == 0 ? "{" : NULL, &a);
         ck_assert_msg(a.status == row->status, "%s %s: %d %s", row->method, row->path, a.status,
                       a.body.data);
-        ck_assert_msg(!row->has || strstr(a.body.data, row->has), "%s: %s", row->path,
-                      a.body.data);
+        ck_assert_msg(!row->has || strstr(a.body.data, row->has), "%s: %s", row->path, a.body.data);
         ck_assert(answer_field(&a, "X-Request-Id", value, sizeof value));
         ck_assert_int_eq(strncmp(value, "req_", 4), 0);
         ck_assert(!answer_field(&a, "X-Valet-Ticket", value, sizeof value));

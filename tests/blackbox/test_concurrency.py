@@ -252,7 +252,7 @@ def leave_somewhere(port, seed, stream):
 def test_who_leaves_leaves_nothing_behind(server):
     seed = int(os.environ.get("VALET_TEST_SEED") or random.randrange(1 << 30))
     print(f"VALET_TEST_SEED={seed}")  # shown when the test fails
-    right = greedy(server.port, "What is the capital of France?", 6)
+    right = greedy(server.port, "What is the capital of Germany?", 6)
     each = max(8, scaled(32))
     for turn in range(scaled(3)):
         base = seed + turn * 1000
@@ -264,7 +264,7 @@ def test_who_leaves_leaves_nothing_behind(server):
         )
         server.wait_idle(1 * SLOW)
         begin = time.monotonic()
-        assert greedy(server.port, "What is the capital of France?", 6) == right
+        assert greedy(server.port, "What is the capital of Germany?", 6) == right
         assert time.monotonic() - begin < 5 * SLOW
         assert server.get_json("/health")["status"] == "ok"
 

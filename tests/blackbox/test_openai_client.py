@@ -8,7 +8,7 @@ import pytest
 
 from valet_server import Stream, chat, chat_body, connect, content_of, greedy, read_answer, request
 
-CAPITAL = "What is the capital of France?"
+CAPITAL = "What is the capital of Germany?"
 FRUITS = "List five fruits that are red, one per line."
 STORY = "Tell me a short story about a fox who learns to share."
 
@@ -43,14 +43,14 @@ def test_greedy_answer_is_right_and_complete(client, model):
     choice = answer.choices[0]
     assert choice.index == 0
     assert choice.message.role == "assistant"
-    assert "Paris" in choice.message.content
+    assert "Berlin" in choice.message.content
     assert choice.finish_reason == "stop"
     assert choice.logprobs is None
 
 
 def test_usage_counts_the_rendered_prompt_and_the_answer(client, model):
     usage = ask(client, model, CAPITAL, max_tokens=32).usage
-    assert usage.prompt_tokens == 16  # ChatML: one user message, and the assistant's turn opened
+    assert usage.prompt_tokens == 37  # with the template's own system message
     assert 1 <= usage.completion_tokens <= 32
     assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
 
@@ -70,7 +70,7 @@ def test_greedy_answers_repeat(client, model):
 
 
 def test_text_parts_are_the_same_as_a_string(client, model):
-    parts = [{"type": "text", "text": "What is the capital"}, {"type": "text", "text": " of France?"}]
+    parts = [{"type": "text", "text": "What is the capital"}, {"type": "text", "text": " of Germany?"}]
     whole = ask(client, model, CAPITAL, max_tokens=12).choices[0].message.content
     split = client.chat.completions.create(
         model=model, messages=[{"role": "user", "content": parts}], temperature=0, max_tokens=12
@@ -84,7 +84,7 @@ def test_conversation_with_all_plain_roles(client, model):
         messages=[
             {"role": "system", "content": "You answer in one short sentence."},
             {"role": "user", "content": CAPITAL},
-            {"role": "assistant", "content": "The capital of France is Paris."},
+            {"role": "assistant", "content": "The capital of Germany is Berlin."},
             {"role": "user", "content": "And of Italy?"},
         ],
         temperature=0,
@@ -457,12 +457,6 @@ def test_empty_messages(client, model):
 # Known fields that this build cannot honour: refused, never ignored in silence. What it
 # learns to honour moves from here to a test of its own.
 UNSUPPORTED = [
-    ({"n": 2}, "n"),
-    ({"logprobs": True}, "logprobs"),
-    ({"presence_penalty": 0.5}, "presence_penalty"),
-    ({"frequency_penalty": 0.5}, "frequency_penalty"),
-    ({"logit_bias": {"5": 1}}, "logit_bias"),
-    ({"min_p": 0.1}, "min_p"),
     ({"response_format": {"type": "json_object"}}, "response_format"),
     ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}]}, "tools"),
     (

@@ -26,7 +26,7 @@ from valet_server import (
     wait_until,
 )
 
-CAPITAL = "What is the capital of France?"
+CAPITAL = "What is the capital of Germany?"
 STORY = "Tell me a long story about a fox, a bear and a river."
 
 
@@ -259,7 +259,7 @@ def test_inspect_tells_what_the_model_is():
 def test_run_answers_once():
     run = run_valet("run", MODEL, CAPITAL, "--temperature", "0", timeout=ANSWER_S)
     assert run.returncode == 0, run.stderr
-    assert "Paris" in run.stdout
+    assert "Berlin" in run.stdout
     assert run.stdout.endswith("\n")
 
 

@@ -85,10 +85,17 @@ static void check_split(const char *text, size_t len, const struct valet_stop *s
         size_t end = begin + 1;
         while (end < len && !(cuts >> (end - 1) & 1))
             end++;
-        size_t release = SIZE_MAX;
-        stopped = engine_stop_add(&f.stop, text + begin, end - begin, &release);
-        EXPECT(release <= f.stop.len, "releases what is not there");
-        feed_release(&f, release);
+        struct engine_stop_result result =
+            engine_stop_add(&f.stop, text + begin, end - begin);
+        stopped = result.matched;
+        EXPECT(result.release <= f.stop.len, "releases what is not there");
+        if (stopped)
+            EXPECT(result.match_end <= f.stop.len && result.index < count &&
+                       result.match_end - result.release == stops[result.index].len &&
+                       memcmp(f.stop.text + result.release, stops[result.index].text,
+                              stops[result.index].len) == 0,
+                   "'%.*s' names another stop string", (int)len, text);
+        feed_release(&f, result.release);
         if (stopped)
             EXPECT(expected.consumed > begin && expected.consumed <= end,
                    "'%.*s' stopped in the wrong piece", (int)len, text);
@@ -186,16 +193,16 @@ START_TEST(the_longest_stop_fits_beside_the_longest_piece)
     engine_stop_init(&s, &stop, 1, buffer, PIECE_MAX);
     size_t total = 0;
     for (int i = 0; i < 20; i++) {
-        size_t release;
-        ck_assert(!engine_stop_add(&s, piece, sizeof piece, &release));
-        total += release;
-        engine_stop_released(&s, release);
+        struct engine_stop_result result = engine_stop_add(&s, piece, sizeof piece);
+        ck_assert(!result.matched);
+        total += result.release;
+        engine_stop_released(&s, result.release);
     }
     ck_assert_uint_eq(s.len, sizeof stop_text - 1); /* 255 letters a could begin it */
     ck_assert_uint_eq(total + s.len, 20 * sizeof piece);
-    size_t release;
-    ck_assert(engine_stop_add(&s, "b", 1, &release));
-    ck_assert_uint_eq(release, 0);
+    struct engine_stop_result result = engine_stop_add(&s, "b", 1);
+    ck_assert(result.matched);
+    ck_assert_uint_eq(result.release, 0);
     free(buffer);
 }
 END_TEST

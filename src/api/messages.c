@@ -112,9 +112,11 @@ static enum base_err parse_extras(const struct api_object *message)
         return api_field_unsupported(message, "function_call", "null");
     if (api_field(message, "audio"))
         return api_field_unsupported(message, "audio", "null");
-    enum base_err rc = api_field_string(message, "name", &text, &len);
-    if (!rc)
-        rc = api_field_string(message, "tool_call_id", &text, &len);
+    static const char *const strings[] = { "name", "tool_call_id", "reasoning_content",
+                                           "reasoning" };
+    enum base_err rc = OK;
+    for (size_t i = 0; !rc && i < sizeof strings / sizeof strings[0]; i++)
+        rc = api_field_string(message, strings[i], &text, &len);
     return rc;
 }
 
@@ -137,7 +139,7 @@ static enum base_err parse_message(const json_t *message, const struct api_path 
 }
 
 enum base_err chat_parse_messages(const struct api_object *body, struct arena *arena,
-                                  struct chat_params *out)
+                                  struct chat_prompt *out)
 {
     const json_t *messages = api_field(body, "messages");
     struct api_path path = { .key = "messages" };
@@ -150,6 +152,7 @@ enum base_err chat_parse_messages(const struct api_object *body, struct arena *a
     if (!out->messages)
         return api_error_nomem(body->error);
     out->message_count = count;
+    out->sources = messages;
     for (size_t i = 0; i < count; i++) {
         struct api_path item = { .up = &path, .index = i };
         enum base_err rc = parse_message(json_array_get(messages, i), &item, arena,

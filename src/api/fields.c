@@ -1,0 +1,244 @@
+/*
+ * Fields of a body that are known but change nothing here. Each has a type, a range
+ * and the values that ask for nothing. A value of the wrong type or range is invalid; one
+ * that asks for something is unsupported: it is never ignored in silence.
+ */
+#include <string.h>
+
+#include "api/params.h"
+
+enum field_kind {
+    READ,      /* read elsewhere */
+    IGNORED,   /* about the caller, not about the answer */
+    BOOL,      /* only false */
+    BOOL_IDLE, /* both */
+    ARRAY,     /* only [] */
+    WORD,      /* only one of `words`; those in `others` are known */
+    CALL,      /* the same; an object is known too */
+    PRIORITY,  /* the same; 0 is the neutral word */
+    PRESENT,   /* only null */
+    FORMAT,    /* response_format */
+    MODALITIES /* modalities */
+};
+
+struct field {
+    const char *name;
+    unsigned routes; /* of enum params_route */
+    enum field_kind kind;
+    const char *words; /* each followed by a blank */
+    const char *others;
+    const char *only; /* what is taken, for the message */
+};
+
+#define CHAT PARAMS_CHAT
+#define COMPLETION PARAMS_COMPLETION
+#define BOTH (PARAMS_CHAT | PARAMS_COMPLETION)
+
+static const struct field g_fields[] = {
+    { "model", BOTH, READ, .only = "" },
+    { "messages", CHAT, READ, .only = "" },
+    { "prompt", COMPLETION, READ, .only = "" },
+    { "max_completion_tokens", CHAT, READ, .only = "" },
+    { "max_tokens", BOTH, READ, .only = "" },
+    { "temperature", BOTH, READ, .only = "" },
+    { "top_p", BOTH, READ, .only = "" },
+    { "top_k", BOTH, READ, .only = "" },
+    { "min_p", BOTH, READ, .only = "" },
+    { "typical_p", BOTH, READ, .only = "" },
+    { "top_n_sigma", BOTH, READ, .only = "" },
+    { "xtc_probability", BOTH, READ, .only = "" },
+    { "xtc_threshold", BOTH, READ, .only = "" },
+    { "presence_penalty", BOTH, READ, .only = "" },
+    { "frequency_penalty", BOTH, READ, .only = "" },
+    { "repetition_penalty", BOTH, READ, .only = "" },
+    { "repeat_penalty", BOTH, READ, .only = "" },
+    { "repeat_last_n", BOTH, READ, .only = "" },
+    { "dry_multiplier", BOTH, READ, .only = "" },
+    { "dry_base", BOTH, READ, .only = "" },
+    { "dry_allowed_length", BOTH, READ, .only = "" },
+    { "dry_penalty_last_n", BOTH, READ, .only = "" },
+    { "dry_sequence_breakers", BOTH, READ, .only = "" },
+    { "mirostat", BOTH, READ, .only = "" },
+    { "mirostat_tau", BOTH, READ, .only = "" },
+    { "mirostat_eta", BOTH, READ, .only = "" },
+    { "logit_bias", BOTH, READ, .only = "" },
+    { "seed", BOTH, READ, .only = "" },
+    { "stop", BOTH, READ, .only = "" },
+    { "stop_token_ids", BOTH, READ, .only = "" },
+    { "min_tokens", BOTH, READ, .only = "" },
+    { "ignore_eos", BOTH, READ, .only = "" },
+    { "include_stop_str_in_output", BOTH, READ, .only = "" },
+    { "stream", BOTH, READ, .only = "" },
+    { "stream_options", BOTH, READ, .only = "" },
+    { "n", BOTH, READ, .only = "" },
+    { "best_of", COMPLETION, READ, .only = "" },
+    { "echo", COMPLETION, READ, .only = "" },
+    { "parse_special", COMPLETION, READ, .only = "" },
+    { "logprobs", BOTH, READ, .only = "" },
+    { "top_logprobs", CHAT, READ, .only = "" },
+    { "cache_salt", BOTH, READ, .only = "" },
+    { "return_token_ids", BOTH, READ, .only = "" },
+    { "chat_template_kwargs", CHAT, READ, .only = "" },
+    { "enable_thinking", CHAT, READ, .only = "" },
+    { "thinking", CHAT, READ, .only = "" },
+
+    { "user", BOTH, IGNORED, .only = "" },
+    { "safety_identifier", BOTH, IGNORED, .only = "" },
+    { "metadata", BOTH, IGNORED, .only = "" },
+    { "store", BOTH, IGNORED, .only = "" },
+    { "prompt_cache_key", BOTH, IGNORED, .only = "" },
+
+    { "tools", CHAT, ARRAY, .only = "[]" },
+    { "functions", CHAT, ARRAY, .only = "[]" },
+    { "tool_choice", CHAT, CALL, .words = "none auto ", .others = "required ",
+      .only = "\"none\" or \"auto\"" },
+    { "function_call", CHAT, CALL, .words = "none auto ", .others = "",
+      .only = "\"none\" or \"auto\"" },
+    { "parallel_tool_calls", CHAT, BOOL_IDLE, .only = "" },
+
+    { "response_format", BOTH, FORMAT, .only = "{\"type\":\"text\"}" },
+    { "grammar", BOTH, PRESENT, .only = "null" },
+    { "json_schema", BOTH, PRESENT, .only = "null" },
+    { "guided_json", BOTH, PRESENT, .only = "null" },
+    { "guided_regex", BOTH, PRESENT, .only = "null" },
+    { "guided_choice", BOTH, PRESENT, .only = "null" },
+    { "guided_grammar", BOTH, PRESENT, .only = "null" },
+    { "suffix", COMPLETION, PRESENT, .only = "null" },
+
+    { "timings_per_token", BOTH, BOOL, .only = "false" },
+    { "return_progress", BOTH, BOOL, .only = "false" },
+
+    { "reasoning_effort", CHAT, WORD, .words = "none minimal low medium high ", .others = "",
+      .only = "none, minimal, low, medium or high" },
+    { "priority", BOTH, PRIORITY, .words = "normal ", .others = "critical high low ",
+      .only = "\"normal\"" },
+    { "service_tier", BOTH, WORD, .words = "auto default ", .others = "priority flex ",
+      .only = "\"auto\" or \"default\"" },
+
+    { "audio", CHAT, PRESENT, .only = "null" },
+    { "modalities", CHAT, MODALITIES, .only = "[\"text\"]" },
+    { "prediction", CHAT, PRESENT, .only = "null" },
+    { "web_search_options", CHAT, PRESENT, .only = "null" },
+};
+
+/* Whether the string is one of the words, each of which ends with a blank. */
+static bool word_in(const json_t *value, const char *words)
+{
+    size_t len = json_string_length(value);
+    if (!len || memchr(json_string_value(value), ' ', len))
+        return false;
+    for (; *words; words = strchr(words, ' ') + 1) {
+        if (strncmp(words, json_string_value(value), len) == 0 && words[len] == ' ')
+            return true;
+    }
+    return false;
+}
+
+static enum base_err check_bool(const struct api_object *body, const struct field *f)
+{
+    bool on = false;
+    enum base_err rc = api_field_bool(body, f->name, &on);
+    if (!rc && on && f->kind == BOOL)
+        rc = api_field_unsupported(body, f->name, f->only);
+    return rc;
+}
+
+static enum base_err check_array(const struct api_object *body, const struct field *f,
+                                 const json_t *value)
+{
+    if (!json_is_array(value))
+        return api_field_wrong(body, f->name, "an array");
+    if (json_array_size(value))
+        return api_field_unsupported(body, f->name, f->only);
+    return OK;
+}
+
+static enum base_err check_word(const struct api_object *body, const struct field *f,
+                                const json_t *value)
+{
+    if (json_is_object(value) && f->kind == CALL)
+        return api_field_unsupported(body, f->name, f->only);
+    if (json_is_integer(value) && !json_integer_value(value) && f->kind == PRIORITY)
+        return OK;
+    if (!json_is_string(value))
+        return api_field_wrong(body, f->name, f->only);
+    if (word_in(value, f->words))
+        return OK;
+    return word_in(value, f->others) ? api_field_unsupported(body, f->name, f->only)
+                                     : api_field_wrong(body, f->name, f->only);
+}
+
+static enum base_err check_format(const struct api_object *body, const struct field *f,
+                                  const json_t *value)
+{
+    struct api_path path = { .key = f->name };
+    struct api_object object = { value, &path, body->error };
+    const char *text = NULL;
+    size_t len = 0;
+    if (!json_is_object(value))
+        return api_field_wrong(body, f->name, "an object with a type");
+    if (!api_field(&object, "type"))
+        return api_field_missing(&object, "type");
+    enum base_err rc = api_field_string(&object, "type", &text, &len);
+    if (!rc && !api_string_is(api_field(&object, "type"), "text"))
+        rc = api_field_unsupported(body, f->name, f->only);
+    return rc;
+}
+
+static enum base_err check_modalities(const struct api_object *body, const struct field *f,
+                                      const json_t *value)
+{
+    if (!json_is_array(value) || !json_array_size(value))
+        return api_field_wrong(body, f->name, "an array of at least one word");
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        if (!json_is_string(json_array_get(value, i)))
+            return api_field_wrong(body, f->name, "an array of words");
+    }
+    if (json_array_size(value) != 1 || !api_string_is(json_array_get(value, 0), "text"))
+        return api_field_unsupported(body, f->name, f->only);
+    return OK;
+}
+
+static enum base_err check(const struct api_object *body, const struct field *f,
+                           const json_t *value)
+{
+    switch (f->kind) {
+    case READ:
+    case IGNORED:
+        return OK;
+    case BOOL:
+    case BOOL_IDLE:
+        return check_bool(body, f);
+    case ARRAY:
+        return check_array(body, f, value);
+    case WORD:
+    case CALL:
+    case PRIORITY:
+        return check_word(body, f, value);
+    case PRESENT:
+        return api_field_unsupported(body, f->name, f->only);
+    case FORMAT:
+        return check_format(body, f, value);
+    case MODALITIES:
+        return check_modalities(body, f, value);
+    }
+    return OK;
+}
+
+enum base_err params_parse_rest(const struct api_object *body, enum params_route route,
+                                size_t *unknown_count)
+{
+    size_t known = 0;
+    for (size_t i = 0; i < sizeof g_fields / sizeof g_fields[0]; i++) {
+        const struct field *f = &g_fields[i];
+        if (!(f->routes & route))
+            continue;
+        known += json_object_get(body->json, f->name) != NULL;
+        const json_t *value = api_field(body, f->name);
+        enum base_err rc = value ? check(body, f, value) : OK;
+        if (rc)
+            return rc;
+    }
+    *unknown_count = json_object_size(body->json) - known;
+    return OK;
+}
