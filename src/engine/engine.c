@@ -246,8 +246,13 @@ static void admit(struct valet_engine *e)
         return;
     size_t n = e->source->take(e->source->arg, e->starts, (size_t)room);
     ASSERT(n <= (size_t)room);
-    for (size_t i = 0; i < n; i++)
-        engine_seq_join(e, &e->starts[i]);
+    for (size_t i = 0; i < n; i++) {
+        /* One that was cancelled while it was out may come with nothing booked. */
+        if (e->source->cancelled(e->source->arg, e->starts[i].work))
+            e->source->end(e->source->arg, e->starts[i].work, VALET_END_CANCELLED, NULL);
+        else
+            engine_seq_join(e, &e->starts[i]);
+    }
 }
 
 static void cancel_all(struct valet_engine *e)

@@ -86,9 +86,22 @@ static void copy_part(struct valet_engine *e, struct engine_seq *s, int32_t limi
     engine_prefix_unref(&e->prefix, from);
 }
 
+/*
+ * One that comes back may have held more than a start books. What it asks for now decides how
+ * much of it can be taken over; if there is none, it grows like any other, row by row.
+ */
+static void book_known(struct valet_engine *e, struct engine_seq *s)
+{
+    const struct valet_engine_source *source = e->source;
+    uint64_t want = ((uint64_t)s->known + PREFIX_TOKENS - 1) / PREFIX_TOKENS;
+    if (s->booked < want && source->grow && source->grow(source->arg, s->work, want))
+        s->booked = want;
+}
+
 void engine_seq_admit(struct valet_engine *e, struct engine_seq *s)
 {
     s->state = ENGINE_SEQ_RUNNING;
+    book_known(e, s);
     /* The last known token is always computed: its logits are wanted. */
     int32_t limit = s->known - 1;
     if (e->prefix.enabled && !s->request->prompt_logprobs) {
