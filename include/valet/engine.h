@@ -156,8 +156,8 @@ struct valet_engine_source {
     void *arg;
     /*
      * Gives at most `room` requests that start now; never blocks. The source has booked at
-     * least valet_engine_blocks_start for each (for one that comes back: what it held), and
-     * the blocks booked never exceed block_count.
+     * least valet_engine_blocks_start for each, and the blocks booked never exceed block_count.
+     * One that comes back asks for what it held by `grow` when it joins.
      * Request and progress are borrowed until the work's `end` or `requeue`.
      */
     size_t (*take)(void *arg, struct valet_start *starts, size_t room);
@@ -166,7 +166,7 @@ struct valet_engine_source {
      * false when the engine shall end.
      */
     bool (*wait)(void *arg);
-    /* Whether the request is no longer wanted. Asked before each step. */
+    /* Whether the request is no longer wanted. Asked when it is taken and before each step. */
     bool (*cancelled)(void *arg, void *work);
     /*
      * Books `blocks` in all for a request that grows. False: there are none; then the engine

@@ -27,10 +27,11 @@ enum {
 
 void valet_engine_options_init(struct valet_engine_options *options)
 {
-    *options = (struct valet_engine_options){
-        .struct_size = sizeof *options, .rows_max = 16, .chunk_max = 256,
-        .itl_target_ms = 50, .prefix_cache = true
-    };
+    *options = (struct valet_engine_options){ .struct_size = sizeof *options,
+                                              .rows_max = 16,
+                                              .chunk_max = 256,
+                                              .itl_target_ms = 50,
+                                              .prefix_cache = true };
 }
 
 uint64_t valet_engine_blocks(int32_t prompt_count, int32_t max_new)
@@ -90,10 +91,9 @@ static enum valet_err plan(struct valet_engine *e, const struct valet_engine_opt
     e->step_rows_max = e->rows_max + e->chunk_max;
     e->out_max = e->rows_max + PROMPT_LOGITS_MAX;
     e->itl_target_ns = (uint64_t)options->itl_target_ms * 1000000u;
-    e->context = options->context > 0 && options->context < p->context ? options->context
-                                                                       : p->context;
-    size_t block_bytes =
-        tensor_kv_block_bytes(e->model->isa, p->layers, p->kv_heads, p->head_dim);
+    e->context =
+        options->context > 0 && options->context < p->context ? options->context : p->context;
+    size_t block_bytes = tensor_kv_block_bytes(e->model->isa, p->layers, p->kv_heads, p->head_dim);
     uint64_t count;
     if (options->kv_bytes > 0) {
         count = options->kv_bytes / block_bytes;
@@ -143,8 +143,9 @@ static bool allocate(struct valet_engine *e)
     e->row_blocks = mem_calloc(MEM_ENGINE, step_rows, sizeof *e->row_blocks);
     e->out_rows = mem_calloc(MEM_ENGINE, (size_t)e->out_max, sizeof *e->out_rows);
     e->logits = mem_map(MEM_ENGINE, e->logits_bytes);
-    if (!e->seqs || !e->starts || !e->seq_ids || !e->prompt_events || !e->order || !e->block_tables || !e->texts ||
-        !e->piece || !e->ids || !e->pos || !e->row_blocks || !e->out_rows || !e->logits)
+    if (!e->seqs || !e->starts || !e->seq_ids || !e->prompt_events || !e->order ||
+        !e->block_tables || !e->texts || !e->piece || !e->ids || !e->pos || !e->row_blocks ||
+        !e->out_rows || !e->logits)
         return false;
     for (size_t i = 0; i < rows; i++) {
         e->seqs[i].blocks = e->block_tables + i * table;
@@ -158,8 +159,8 @@ static bool allocate(struct valet_engine *e)
 static enum base_err init_parts(struct valet_engine *e, uint64_t block_count, bool prefix_cache)
 {
     const struct model_params *p = &e->model->model->params;
-    enum base_err rc = tensor_kv_init(&e->kv, e->model->isa, p->layers, p->kv_heads, p->head_dim,
-                                      block_count);
+    enum base_err rc =
+        tensor_kv_init(&e->kv, e->model->isa, p->layers, p->kv_heads, p->head_dim, block_count);
     if (!rc)
         rc = engine_prefix_init(&e->prefix, block_count, prefix_cache);
     if (!rc)

@@ -54,8 +54,8 @@ struct engine_seq {
     uint32_t choice;
 
     /* progress */
-    int32_t *ids;      /* [context] */
-    int32_t known;     /* prompt_count + generated */
+    int32_t *ids;  /* [context] */
+    int32_t known; /* prompt_count + generated */
     int32_t computed;
     int32_t generated; /* drawn; the last one may not be reported yet */
     int32_t reported;  /* of these, accepted by the source */
@@ -64,7 +64,7 @@ struct engine_seq {
     float mu_reported; /* after `reported` draws */
 
     /* blocks: computed tokens lie in the first of them */
-    uint32_t *blocks;  /* [context/32], the first block_count are held */
+    uint32_t *blocks; /* [context/32], the first block_count are held */
     int32_t block_count;
     int32_t node_count; /* leading blocks that are full nodes of the prefix cache */
     uint64_t booked;    /* blocks booked with the source */
@@ -109,13 +109,13 @@ struct valet_engine {
     struct engine_seq *seqs; /* [rows_max] */
     int32_t seq_count;
     uint64_t next_order;
-    struct valet_start *starts; /* [rows_max] for source->take */
-    struct engine_seq **order;  /* [rows_max] sequences of a step, oldest first */
-    int32_t *seq_ids;           /* [rows_max][context] */
-    uint32_t *block_tables;     /* [rows_max][context/32] */
-    char *texts;                /* [rows_max] stop buffers */
+    struct valet_start *starts;                /* [rows_max] for source->take */
+    struct engine_seq **order;                 /* [rows_max] sequences of a step, oldest first */
+    int32_t *seq_ids;                          /* [rows_max][context] */
+    uint32_t *block_tables;                    /* [rows_max][context/32] */
+    char *texts;                               /* [rows_max] stop buffers */
     struct engine_prompt_event *prompt_events; /* [rows_max][PROMPT_LOGITS_MAX + 1] */
-    char *piece;                /* one decoded piece */
+    char *piece;                               /* one decoded piece */
 
     /* how long steps take, running means; 0: not known yet */
     double decode_ns; /* a step without prompt rows */

@@ -30,7 +30,7 @@ struct engine_prefix {
     uint32_t lru_first;          /* cached and held by nobody; the first is evicted first */
     uint32_t lru_last;
     uint64_t free_count;
-    uint64_t cached_count;       /* in the lru list */
+    uint64_t cached_count; /* in the lru list */
 };
 
 /* Gives: engine_prefix_fini. E_NOMEM. */

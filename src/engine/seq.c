@@ -26,10 +26,9 @@ static bool is_within(float x, float min, float max)
 
 static bool sampling_numbers_are_possible(const struct valet_sampling *s)
 {
-    const float finite[] = { s->min_p,           s->top_n_sigma,  s->xtc_probability,
-                             s->xtc_threshold,   s->repetition_penalty,
-                             s->dry_multiplier,  s->dry_base,     s->mirostat_tau,
-                             s->mirostat_eta };
+    const float finite[] = { s->min_p,         s->top_n_sigma,        s->xtc_probability,
+                             s->xtc_threshold, s->repetition_penalty, s->dry_multiplier,
+                             s->dry_base,      s->mirostat_tau,       s->mirostat_eta };
     for (size_t i = 0; i < sizeof finite / sizeof *finite; i++) {
         if (!isfinite(finite[i]))
             return false;
@@ -45,8 +44,7 @@ static bool sampling_is_possible(const struct valet_sampling *s, int32_t vocab)
         s->mirostat > 2)
         return false;
     for (uint32_t i = 0; i < s->bias_count; i++) {
-        if (s->bias[i].id < 0 || s->bias[i].id >= vocab ||
-            !is_within(s->bias[i].bias, -100, 100))
+        if (s->bias[i].id < 0 || s->bias[i].id >= vocab || !is_within(s->bias[i].bias, -100, 100))
             return false;
     }
     return sampling_numbers_are_possible(s) &&
@@ -63,8 +61,7 @@ static bool request_is_possible(const struct valet_engine *e, const struct valet
         return false;
     if (r->stop_count > VALET_STOPS_MAX || r->stop_id_count > VALET_STOP_IDS_MAX)
         return false;
-    if (r->top_logprobs < 0 || r->top_logprobs > VALET_TOP_LOGPROBS_MAX ||
-        r->top_logprobs > vocab)
+    if (r->top_logprobs < 0 || r->top_logprobs > VALET_TOP_LOGPROBS_MAX || r->top_logprobs > vocab)
         return false;
     for (uint32_t i = 0; i < r->stop_count; i++) {
         if (r->stops[i].len < 1 || r->stops[i].len > VALET_STOP_BYTES_MAX)
@@ -369,7 +366,7 @@ bool engine_seq_note_prompt(struct valet_engine *e, struct engine_seq *s, int32_
     p->top_count = 0;
     if (!logits)
         return true;
-    p->top_count = engine_logprobs(&e->sampler, logits, p->id,
-                                   (uint32_t)s->request->top_logprobs, &p->logprob, p->top);
+    p->top_count = engine_logprobs(&e->sampler, logits, p->id, (uint32_t)s->request->top_logprobs,
+                                   &p->logprob, p->top);
     return isfinite(p->logprob);
 }

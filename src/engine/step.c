@@ -150,8 +150,7 @@ static void build_once(struct valet_engine *e, struct model_batch *batch, int32_
                                    .out_rows = e->out_rows };
     for (int32_t i = 0; i < seq_count; i++) {
         struct engine_seq *s = e->order[i];
-        if (s->state == ENGINE_SEQ_RUNNING && is_decode(s) &&
-            engine_seq_grow(e, s, s->known))
+        if (s->state == ENGINE_SEQ_RUNNING && is_decode(s) && engine_seq_grow(e, s, s->known))
             add_rows(e, batch, s, 1);
     }
     int32_t budget = prompt_budget(e, batch->rows.n_rows);
@@ -161,6 +160,14 @@ static void build_once(struct valet_engine *e, struct model_batch *batch, int32_
         if (s->state == ENGINE_SEQ_RUNNING && s->step_rows == 0 && !is_decode(s))
             budget -= add_prompt_rows(e, batch, s, budget, &logits_left);
     }
+}
+
+static int64_t count_rows(const struct valet_engine *e, int32_t seq_count)
+{
+    int64_t n = 0;
+    for (int32_t i = 0; i < seq_count; i++)
+        n += e->order[i]->step_rows;
+    return n;
 }
 
 /*
@@ -174,6 +181,7 @@ static void build(struct valet_engine *e, struct model_batch *batch, int32_t seq
         before = e->seq_count;
         build_once(e, batch, seq_count);
     } while (e->seq_count != before);
+    DCHECK(count_rows(e, seq_count) == batch->rows.n_rows);
 }
 
 /* ---- results ---- */
@@ -183,9 +191,8 @@ static bool note_prompt_logprobs(struct valet_engine *e, struct engine_seq *s, i
 {
     bool ok = first > 0 || engine_seq_note_prompt(e, s, 0, NULL);
     for (int32_t i = 0; ok && i < s->step_rows && first + i + 1 < s->request->prompt_count; i++)
-        ok = engine_seq_note_prompt(e, s, first + i + 1,
-                                    e->logits + (size_t)(s->out_index + i) *
-                                                    (size_t)e->sampler.vocab);
+        ok = engine_seq_note_prompt(
+            e, s, first + i + 1, e->logits + (size_t)(s->out_index + i) * (size_t)e->sampler.vocab);
     return ok;
 }
 
@@ -236,8 +243,8 @@ static void take_results(struct valet_engine *e, int32_t seq_count)
         if (s->request->max_new == 0)
             engine_seq_finish_prompt(e, s);
         else
-            draw(e, s, e->logits + (size_t)(s->out_index + s->out_count - 1) *
-                                       (size_t)e->sampler.vocab);
+            draw(e, s,
+                 e->logits + (size_t)(s->out_index + s->out_count - 1) * (size_t)e->sampler.vocab);
     }
 }
 

@@ -13,7 +13,7 @@
 struct engine_stop {
     const struct valet_stop *stops; /* borrowed from the request */
     uint32_t count;
-    char *text;    /* held text, then the piece just added */
+    char *text; /* held text, then the piece just added */
     size_t len;
     size_t cap;
 };

@@ -221,8 +221,9 @@ START_TEST(any_of_them_is_preempted)
     set_older(5, 3);
     int32_t preempted[5] = { 0 };
     for (uint64_t seed = 1; seed <= 8; seed++) {
-        struct script s = { .optimistic = true, .victim = SCRIPT_VICTIM_RANDOM,
-                            .no_grow_one_in = 2, .seed = seed };
+        struct script s = {
+            .optimistic = true, .victim = SCRIPT_VICTIM_RANDOM, .no_grow_one_in = 2, .seed = seed
+        };
         run((struct rig_size){ 6, 16, 12 + seed, seed == 8 }, s, 6);
         expect_all(6, "seed", (int32_t)seed);
         for (int32_t i = 0; i < 5; i++)
@@ -244,8 +245,10 @@ START_TEST(one_that_comes_back_does_not_take_an_answer_of_another)
     for (int32_t prompt_count = 1; prompt_count <= 33; prompt_count += 4) {
         set_choices(4, prompt_count, 100);
         for (uint64_t seed = 1; seed <= 4; seed++) {
-            struct script s = { .optimistic = true, .victim = SCRIPT_VICTIM_RANDOM,
-                                .no_grow_one_in = 2, .seed = seed };
+            struct script s = { .optimistic = true,
+                                .victim = SCRIPT_VICTIM_RANDOM,
+                                .no_grow_one_in = 2,
+                                .seed = seed };
             g_jobs[3].from_step = 70; /* young when the others grow */
             g_jobs[2].from_step = 50;
             run((struct rig_size){ 4, 64, 0, false }, s, 4);

@@ -74,7 +74,8 @@ static struct script_job *set_job(int32_t i, int32_t prompt_count, int32_t max_n
         .request = { .prompt = g_prompts[i],
                      .prompt_count = prompt_count,
                      .max_new = max_new,
-                     .sampling = { .temperature = i % 2 ? 0.9f : 0, .top_p = 1,
+                     .sampling = { .temperature = i % 2 ? 0.9f : 0,
+                                   .top_p = 1,
                                    .seed = (uint64_t)i } },
     };
     return &g_jobs[i];

@@ -27,7 +27,8 @@ struct script_lent {
 };
 
 /* A copy that is gone when the request is. Memory of libc: the engine's own is counted. */
-static inline const void *lend(struct script_lent *lent, const void *data, size_t count, size_t size)
+static inline const void *lend(struct script_lent *lent, const void *data, size_t count,
+                               size_t size)
 {
     if (count == 0 || count > LENT_ITEMS_MAX)
         return data;

@@ -54,7 +54,8 @@ static void set_sampling(struct valet_sampling *s)
 
 static void set_request(struct valet_request *r, int32_t *prompt)
 {
-    static const struct valet_stop stops[] = { { "the", 3 }, { "\xef\xbf\xbdq", 4 },
+    static const struct valet_stop stops[] = { { "the", 3 },
+                                               { "\xef\xbf\xbdq", 4 },
                                                { "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdx", 10 } };
     static const int32_t stop_ids[] = { 9, 65, 200 };
     int32_t common = below(80);
@@ -124,9 +125,8 @@ static int32_t run_mix(uint64_t seed, int rounds, int ends[3])
     for (int round = 0; round < rounds; round++) {
         char what[80];
         snprintf(what, sizeof what, "seed %d, round %d", (int)seed, round);
-        valet_engine *engine =
-            script_engine_with(g_rig.model, 1 + below(9), chunks[below(5)],
-                               7 + (uint64_t)below(14), !one_in(4));
+        valet_engine *engine = script_engine_with(g_rig.model, 1 + below(9), chunks[below(5)],
+                                                  7 + (uint64_t)below(14), !one_in(4));
         for (int again = 0; again < 2; again++) { /* the second time much is cached */
             set_trouble();
             script_reset(g_jobs, JOBS);

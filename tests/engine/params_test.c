@@ -178,8 +178,8 @@ START_TEST(a_stop_string_counts_from_min_tokens_on)
             uint32_t from = 0;
             for (int32_t t = 0; t + 1 < g_jobs[i].request.min_tokens; t++)
                 from += whole->text_lens[t];
-            const char *found = memmem(whole->text + from, whole->text_len - from,
-                                       stops[1].text, stops[1].len);
+            const char *found =
+                memmem(whole->text + from, whole->text_len - from, stops[1].text, stops[1].len);
             uint32_t end = found ? (uint32_t)(found - whole->text) +
                                        (g_jobs[i].request.include_stop ? stops[1].len : 0)
                                  : whole->text_len;
@@ -298,8 +298,8 @@ static void check_scores(const struct script_scores *s, const double *row, int32
            log_softmax(row, vocab, id));
     for (uint32_t k = 0; k < s->top_count; k++) {
         const struct valet_top *top = &s->top[k];
-        EXPECT(fabs((double)top->logprob - log_softmax(row, vocab, top->id)) < 1e-4,
-               "%s: top %u", what, k);
+        EXPECT(fabs((double)top->logprob - log_softmax(row, vocab, top->id)) < 1e-4, "%s: top %u",
+               what, k);
         EXPECT(k == 0 || top[-1].logprob > top->logprob ||
                    (top[-1].logprob == top->logprob && top[-1].id < top->id),
                "%s: top %u is out of order", what, k);
@@ -426,7 +426,7 @@ END_TEST
 /* ---- out of range ---- */
 
 static const struct valet_bias g_bad_bias[][1] = {
-    { { -1, 1 } }, { { 288, 1 } }, { { INT32_MAX, 1 } }, { { 5, NAN } },
+    { { -1, 1 } },       { { 288, 1 } },    { { INT32_MAX, 1 } }, { { 5, NAN } },
     { { 5, INFINITY } }, { { 5, 100.5f } }, { { 5, -101 } },
 };
 static const int32_t g_bad_ids[][2] = { { 5, -1 }, { 288, 5 }, { INT32_MIN, 5 } };
@@ -458,11 +458,20 @@ static bool spoil(struct valet_request *r, int n)
         s->dry_breaker_count = 2;
         return true;
     }
-    float *const floats[] = { &s->temperature,        &s->top_p,           &s->min_p,
-                              &s->typical_p,          &s->top_n_sigma,     &s->xtc_probability,
-                              &s->xtc_threshold,      &s->presence_penalty, &s->frequency_penalty,
-                              &s->repetition_penalty, &s->dry_multiplier,  &s->dry_base,
-                              &s->mirostat_tau,       &s->mirostat_eta };
+    float *const floats[] = { &s->temperature,
+                              &s->top_p,
+                              &s->min_p,
+                              &s->typical_p,
+                              &s->top_n_sigma,
+                              &s->xtc_probability,
+                              &s->xtc_threshold,
+                              &s->presence_penalty,
+                              &s->frequency_penalty,
+                              &s->repetition_penalty,
+                              &s->dry_multiplier,
+                              &s->dry_base,
+                              &s->mirostat_tau,
+                              &s->mirostat_eta };
     enum {
         FLOATS = sizeof floats / sizeof *floats
     };

@@ -48,8 +48,9 @@ static void open_all(void)
 
 static struct script optimistic(enum script_victim victim, uint64_t seed)
 {
-    return (struct script){ .jobs = g_jobs, .job_count = JOBS, .optimistic = true,
-                            .victim = victim, .seed = seed };
+    return (struct script){
+        .jobs = g_jobs, .job_count = JOBS, .optimistic = true, .victim = victim, .seed = seed
+    };
 }
 
 static void expect_all(const char *what, uint64_t number)
@@ -117,8 +118,7 @@ START_TEST(growth_may_be_refused_at_any_time)
     rig_alone(&g_rig, g_jobs, g_expected, JOBS);
     int32_t preemptions = 0;
     for (uint64_t seed = 1; seed <= 6; seed++) {
-        struct script s =
-            optimistic(seed % 2 ? SCRIPT_VICTIM_RANDOM : SCRIPT_VICTIM_LATEST, seed);
+        struct script s = optimistic(seed % 2 ? SCRIPT_VICTIM_RANDOM : SCRIPT_VICTIM_LATEST, seed);
         s.no_grow_one_in = 2;
         s.take_max = (int32_t)(seed % 3);
         rig_run(&g_rig, (struct rig_size){ 6, 50, 0, seed == 3 }, &s, NULL);

@@ -63,7 +63,7 @@ START_TEST(a_block_is_found_by_parent_salt_and_tokens)
     ck_assert_uint_eq(engine_prefix_find(&p, PREFIX_NONE, 7, b), PREFIX_NONE);
     ck_assert_uint_eq(engine_prefix_find(&p, child, 7, b), PREFIX_NONE);
     ck_assert_uint_eq(engine_prefix_find(&p, child, 7, a), PREFIX_NONE); /* a part is no block */
-    for (int32_t i = 0; i < N; i++) { /* every token counts */
+    for (int32_t i = 0; i < N; i++) {                                    /* every token counts */
         a[i]++;
         ck_assert_uint_eq(engine_prefix_find(&p, PREFIX_NONE, 7, a), PREFIX_NONE);
         a[i]--;
@@ -260,7 +260,7 @@ END_TEST
 enum {
     BLOCKS_MAX = 60,
     USERS = 12,
-    DEPTH = 7, /* blocks of a user at most */
+    DEPTH = 7,     /* blocks of a user at most */
     LOOKS_MIN = 16 /* with no more children than this, find_part finds the best */
 };
 

@@ -31,8 +31,7 @@ void rig_alone(const struct rig *rig, const struct script_job *jobs, struct scri
 {
     valet_engine *engine = script_engine_with(rig->model, 1, 256, 0, false);
     for (int32_t i = 0; i < count; i++) {
-        expected[i] =
-            (struct script_job){ .request = jobs[i].request, .choice = jobs[i].choice };
+        expected[i] = (struct script_job){ .request = jobs[i].request, .choice = jobs[i].choice };
         script_run_jobs(engine, &expected[i], 1);
     }
     valet_engine_destroy(engine);
@@ -42,8 +41,8 @@ void rig_run(const struct rig *rig, struct rig_size size, struct script *script,
              struct valet_engine_stats *stats)
 {
     struct valet_engine_stats unused;
-    valet_engine *engine = script_engine_with(rig->model, size.rows_max, size.chunk_max,
-                                              size.blocks, !size.no_cache);
+    valet_engine *engine =
+        script_engine_with(rig->model, size.rows_max, size.chunk_max, size.blocks, !size.no_cache);
     script_reset(script->jobs, script->job_count);
     script_run(engine, script);
     valet_engine_stats(engine, stats ? stats : &unused);

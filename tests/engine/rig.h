@@ -26,13 +26,14 @@ void rig_prompt(const struct rig *rig, uint64_t seed, int32_t *ids, int32_t coun
 void rig_alone(const struct rig *rig, const struct script_job *jobs, struct script_job *expected,
                int32_t count);
 
-/* Forgets what came back and runs all jobs on an engine of their own. */
 struct rig_size {
     int32_t rows_max;
     int32_t chunk_max;
     uint64_t blocks; /* 0: enough for all rows */
     bool no_cache;
 };
+
+/* Forgets what came back and runs all jobs on an engine of their own; stats may be NULL. */
 void rig_run(const struct rig *rig, struct rig_size size, struct script *script,
              struct valet_engine_stats *stats);
 

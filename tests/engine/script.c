@@ -86,21 +86,26 @@ static void take_back(struct script *s, struct script_job *job)
 
 /* ---- taking ---- */
 
+/* Cancelled while it was out: it comes back at once, with nothing booked, to be ended. */
+static bool is_cancelled_outside(const struct script_job *job)
+{
+    return job->cancel_requeued && job->preempted > 0;
+}
+
 static uint64_t blocks_of(const struct script *s, const struct script_job *job)
 {
     const struct valet_request *r = &job->request;
-    if (job->unbooked || r->prompt_count < 1 || r->max_new < 0)
+    if (job->unbooked || r->prompt_count < 1 || r->max_new < 0 || is_cancelled_outside(job))
         return 0;
     uint64_t blocks = valet_engine_blocks(r->prompt_count, r->max_new);
     if (blocks > s->block_count)
         return 0; /* never to be had: the engine must say so */
-    if (job->preempted > 0)
+    if (job->preempted > 0 && s->books_back)
         return job->booked; /* what it held */
     return s->optimistic ? valet_engine_blocks_start(r->prompt_count, r->max_new) : blocks;
 }
 
-static void end_job(struct script *s, struct script_job *job, enum valet_end end,
-                    const char *error)
+static void end_job(struct script *s, struct script_job *job, enum valet_end end, const char *error)
 {
     job->state = SCRIPT_ENDED;
     job->end = end;
@@ -108,21 +113,19 @@ static void end_job(struct script *s, struct script_job *job, enum valet_end end
     job->end_step = script_steps(s->engine);
 }
 
-/* The first job that waits; the source's own cancellations happen on the way. */
+/* The first job that waits. */
 static struct script_job *next_job(struct script *s)
 {
+    struct script_job *found = NULL;
     for (int32_t i = 0; i < s->job_count; i++) {
         struct script_job *job = &s->jobs[i];
         if (job->state != SCRIPT_WAITING || job->from_step > script_steps(s->engine))
             continue;
-        if (job->preempted > 0 && job->cancel_requeued) {
-            drop_progress(job);
-            end_job(s, job, VALET_END_CANCELLED, NULL);
-            continue;
-        }
-        return job;
+        if (is_cancelled_outside(job))
+            return job;
+        found = found ? found : job;
     }
-    return NULL;
+    return found;
 }
 
 static size_t script_take(void *arg, struct valet_start *starts, size_t room)
@@ -138,7 +141,7 @@ static size_t script_take(void *arg, struct valet_start *starts, size_t room)
             break;
         job->booked = blocks;
         s->booked += blocks;
-        s->misbooked |= blocks == 0;
+        s->misbooked |= blocks == 0 && !is_cancelled_outside(job);
         s->live++;
         job->start_number = ++s->starts;
         job->state = SCRIPT_RUNNING;
@@ -147,8 +150,7 @@ static size_t script_take(void *arg, struct valet_start *starts, size_t room)
             .request = lend_request(s, job),
             .choice = job->choice,
             .blocks = blocks ? blocks
-                             : valet_engine_blocks(job->request.prompt_count,
-                                                   job->request.max_new),
+                             : valet_engine_blocks(job->request.prompt_count, job->request.max_new),
             .progress = job->progress,
         };
     }
@@ -191,8 +193,9 @@ static bool script_cancelled(void *arg, void *work)
     EXPECT(s->misbooked || engine_prefix_held(&s->engine->prefix) <= s->booked,
            "%d blocks are held and %d booked", (int)engine_prefix_held(&s->engine->prefix),
            (int)s->booked);
-    s->told_cancelled = job->cancel && job->count >= job->cancel_count &&
-                        stats.steps >= job->cancel_step;
+    s->told_cancelled =
+        is_cancelled_outside(job) ||
+        (job->cancel && job->count >= job->cancel_count && stats.steps >= job->cancel_step);
     return s->told_cancelled;
 }
 
@@ -426,8 +429,8 @@ static void script_end(void *arg, void *work, enum valet_end end, const char *er
     EXPECT(!s->told_cancelled || end == VALET_END_CANCELLED, "a cancelled request ended as %d",
            end);
     s->told_cancelled = false;
-    EXPECT((end == VALET_END_DONE) == (job->finish != VALET_FINISH_NONE),
-           "end %d after finish %d", end, job->finish);
+    EXPECT((end == VALET_END_DONE) == (job->finish != VALET_FINISH_NONE), "end %d after finish %d",
+           end, job->finish);
     EXPECT((end == VALET_END_FAILED) == (error != NULL), "a failure needs its reason");
     end_job(s, job, end, error);
     take_back(s, job);

@@ -51,21 +51,22 @@ struct script_job {
     uint32_t group; /* jobs with the same number, not 0, are choices of one request */
 
     /* what the source does with it */
-    bool unbooked;         /* given although its blocks may not be there */
-    uint64_t from_step;    /* not given before the engine has made so many steps */
-    bool cancel;           /* cancelled ... */
-    uint64_t cancel_step;  /* ... once the engine has made so many steps ... */
-    int32_t cancel_count;  /* ... and this many of its tokens were reported */
-    bool cancel_requeued;  /* cancelled while it is not in the batch, the first time it is not */
-    int32_t refuse_at;     /* the event with this `generated` (0: START) is refused ... */
-    int32_t refuse_count;  /* ... so many times, or SCRIPT_REFUSE_UNTIL_WAIT */
-    bool refuse_prompt;    /* the number refuse_at counts events of the prompt */
-    bool refuse_requeue;   /* there is no memory to keep what it has done */
+    bool unbooked;        /* given although its blocks may not be there */
+    uint64_t from_step;   /* not given before the engine has made so many steps */
+    bool cancel;          /* cancelled ... */
+    uint64_t cancel_step; /* ... once the engine has made so many steps ... */
+    int32_t cancel_count; /* ... and this many of its tokens were reported */
+    bool cancel_requeued; /* cancelled while it is out, the first time: it comes back at once,
+                              with nothing booked, to be ended */
+    int32_t refuse_at;    /* the event with this `generated` (0: START) is refused ... */
+    int32_t refuse_count; /* ... so many times, or SCRIPT_REFUSE_UNTIL_WAIT */
+    bool refuse_prompt;   /* the number refuse_at counts events of the prompt */
+    bool refuse_requeue;  /* there is no memory to keep what it has done */
 
     /* what came back */
     enum script_state state;
     bool started;
-    int32_t cached; /* by START */
+    int32_t cached;       /* by START */
     int32_t prompt_count; /* events of the prompt */
     struct script_scores prompt_scores[SCRIPT_IDS_MAX];
     int32_t count; /* tokens */
@@ -79,12 +80,12 @@ struct script_job {
     uint32_t stop_index;
     enum valet_end end;
     char error[128];
-    int32_t refused;       /* times an event of it was refused */
-    int32_t others_events; /* events of other jobs while this one was paused */
-    int32_t preempted;     /* times it was requeued ... */
+    int32_t refused;         /* times an event of it was refused */
+    int32_t others_events;   /* events of other jobs while this one was paused */
+    int32_t preempted;       /* times it was requeued ... */
     int32_t preempted_early; /* ... and of these, before its first token */
-    uint64_t end_step;     /* steps of the engine before its end */
-    uint64_t blocks_used;  /* by all, at its last event */
+    uint64_t end_step;       /* steps of the engine before its end */
+    uint64_t blocks_used;    /* by all, at its last event */
 
     /* kept by the script */
     struct script_lent *lent;
@@ -97,13 +98,14 @@ struct script_job {
 struct script {
     struct script_job *jobs;
     int32_t job_count;
-    int32_t take_max;   /* requests handed out by one take; 0: as many as there is room for */
-    bool stop_in_wait;  /* wait returns false at once, whatever is left */
-    bool check_allocs;  /* nothing may be allocated from the first take to the last end */
+    int32_t take_max;  /* requests handed out by one take; 0: as many as there is room for */
+    bool stop_in_wait; /* wait returns false at once, whatever is left */
+    bool check_allocs; /* nothing may be allocated from the first take to the last end */
 
     /* an optimistic source: it books as requests grow, and names victims */
     bool optimistic;
     enum script_victim victim;
+    bool books_back;         /* who comes back starts with what it held, not like a new one */
     uint32_t no_grow_one_in; /* one in so many growths is refused, room or not; 0: none */
     uint32_t refuse_one_in;  /* one in so many events is refused; 0: none */
     uint64_t seed;

@@ -27,7 +27,8 @@ static struct script_job *set_job(int32_t i, const int32_t *prompt, int32_t coun
         .request = { .prompt = prompt,
                      .prompt_count = count,
                      .max_new = max_new,
-                     .sampling = { .temperature = i % 2 ? 0.9f : 0, .top_p = 0.95f,
+                     .sampling = { .temperature = i % 2 ? 0.9f : 0,
+                                   .top_p = 0.95f,
                                    .seed = 70 + (uint64_t)i },
                      .logprobs = true,
                      .top_logprobs = 3 },
@@ -268,8 +269,9 @@ START_TEST(a_small_budget_evicts_only_what_nobody_holds)
     valet_engine *engine = script_engine_with(g_rig.model, 3, 24, 9, true);
     for (int round = 0; round < 6; round++) {
         script_reset(g_jobs, JOBS);
-        struct script s = { .jobs = g_jobs, .job_count = JOBS, .optimistic = round % 2,
-                            .seed = (uint64_t)round };
+        struct script s = {
+            .jobs = g_jobs, .job_count = JOBS, .optimistic = round % 2, .seed = (uint64_t)round
+        };
         script_run(engine, &s);
         for (int32_t i = 0; i < JOBS; i++)
             script_expect_same(&g_jobs[i], &g_expected[i], "with 9 blocks");
@@ -290,8 +292,9 @@ END_TEST
 /* Prompts with common beginnings of many lengths, some the same, some one token long. */
 static void set_family(void)
 {
-    static const int32_t common[JOBS] = { 0,  90, 90, 1,  31, 32, 33, 40,
-                                          63, 64, 65, 70, 0,  90, 5,  50 };
+    static const int32_t common[JOBS] = {
+        0, 90, 90, 1, 31, 32, 33, 40, 63, 64, 65, 70, 0, 90, 5, 50
+    };
     static const int32_t counts[JOBS] = { 96, 90, 97, 1,  40, 40, 65, 40,
                                           80, 66, 90, 71, 2,  90, 33, 100 };
     rig_prompt(&g_rig, 1, g_prompts[0], 100);
@@ -299,8 +302,7 @@ static void set_family(void)
         if (i > 0)
             memcpy(g_prompts[i], g_prompts[0], (size_t)common[i] * sizeof(int32_t));
         if (i > 0 && counts[i] > common[i])
-            rig_prompt(&g_rig, 100 + (uint64_t)i, g_prompts[i] + common[i],
-                       counts[i] - common[i]);
+            rig_prompt(&g_rig, 100 + (uint64_t)i, g_prompts[i] + common[i], counts[i] - common[i]);
         set_job(i, g_prompts[i], counts[i], counts[i] <= 40 ? 75 + (i % 4) * 3 : 5 + i % 8);
         g_jobs[i].request.prompt_logprobs = i == 7 || i == 10;
     }
@@ -331,8 +333,9 @@ static void compare_ways(const char *what, bool in_short)
         rig_run(&g_rig, (struct rig_size){ 6, chunks[i], 0, false }, &s, NULL);
         expect_all(what, "cache, chunk", chunks[i]);
         /* and with 8 blocks for what would like 50 */
-        s = (struct script){ .jobs = g_jobs, .job_count = JOBS, .optimistic = true,
-                             .seed = (uint64_t)i };
+        s = (struct script){
+            .jobs = g_jobs, .job_count = JOBS, .optimistic = true, .seed = (uint64_t)i
+        };
         rig_run(&g_rig, (struct rig_size){ 16, chunks[i], 8, i % 2 }, &s, NULL);
         expect_all(what, "preempted, chunk", chunks[i]);
         preemptions += s.preemptions;

@@ -85,8 +85,7 @@ static void check_split(const char *text, size_t len, const struct valet_stop *s
         size_t end = begin + 1;
         while (end < len && !(cuts >> (end - 1) & 1))
             end++;
-        struct engine_stop_result result =
-            engine_stop_add(&f.stop, text + begin, end - begin);
+        struct engine_stop_result result = engine_stop_add(&f.stop, text + begin, end - begin);
         stopped = result.matched;
         EXPECT(result.release <= f.stop.len, "releases what is not there");
         if (stopped)

@@ -131,7 +131,8 @@ static void compare(const struct tiny_shape *shape, const char *isa,
             .request = { .prompt = g_prompts[i],
                          .prompt_count = prompt_counts[i],
                          .max_new = 35,
-                         .sampling = { .temperature = i % 2 ? 1.0f : 0, .top_p = 1,
+                         .sampling = { .temperature = i % 2 ? 1.0f : 0,
+                                       .top_p = 1,
                                        .seed = 500 + (uint64_t)i } },
         };
     }
