@@ -119,7 +119,7 @@ static void make_q4_1(struct tiny_random *r, double deviation, uint8_t *block, f
     float m = to_half(d * (float)(-7.5 + tiny_random_unit(r)), &b.m);
     for (int i = 0; i < BLOCK; i++) {
         int q = tiny_random_below(r, 16);
-        b.qs[i % 16] = (uint8_t)(b.qs[i % 16] | (i < 16 ? q : q << 4));
+        b.n4[i % 16] = (uint8_t)(b.n4[i % 16] | (i < 16 ? q : q << 4));
         values[i] = d * (float)q + m;
     }
     memcpy(block, &b, sizeof b);

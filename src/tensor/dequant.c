@@ -3,56 +3,62 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "tensor/codes.h"
 #include "tensor/isa.h"
 
-/* Values as (d * q) + m, each step rounded to f32: the bits of the gguf package. */
-static void q4_1(const struct tensor_q4_1 *b, float *y)
+static void plain(enum tensor_type type, const uint8_t *p, int64_t n, float *y)
 {
-    float d = tensor_f16_to_f32(b->d);
-    float m = tensor_f16_to_f32(b->m);
-    for (int i = 0; i < 16; i++) {
-        y[i] = d * (float)(b->qs[i] & 15) + m;
-        y[i + 16] = d * (float)(b->qs[i] >> 4) + m;
+    if (type == TENSOR_F32) {
+        memcpy(y, p, (size_t)n * sizeof *y);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t h;
+        memcpy(&h, p + 2 * i, sizeof h);
+        y[i] = type == TENSOR_F16 ? tensor_f16_to_f32(h) : tensor_bf16_to_f32(h);
     }
 }
 
-static void q8_0(const struct tensor_q8_0 *b, float *y)
+/*
+ * (d * sc) * v - m * mn, each step rounded to f32: the bits of the gguf package. Without a
+ * minimum 0 is taken away, which changes nothing.
+ */
+static void block(enum tensor_type type, struct tensor_form form, const struct tensor_codes *c,
+                  int len, float *y)
 {
-    float d = tensor_f16_to_f32(b->d);
-    for (int i = 0; i < 32; i++)
-        y[i] = d * (float)b->qs[i];
+    float d = type == TENSOR_MXFP4 ? tensor_e8m0_half((uint8_t)c->d) : tensor_f16_to_f32(c->d);
+    float m = form.has_min ? tensor_f16_to_f32(c->m) : 0;
+    for (int at = 0; at < len; at += 16) {
+        float scale = d * (float)c->sc[at / form.scale_len];
+        float min = form.has_min ? m * (float)c->mn[at / form.scale_len] : 0;
+        int v[16];
+        if (form.table) {
+            for (int i = 0; i < 16; i++)
+                v[i] = form.table[c->q[at + i]];
+        } else {
+            for (int i = 0; i < 16; i++)
+                v[i] = c->q[at + i] - form.offset;
+        }
+        for (int i = 0; i < 16; i++)
+            y[at + i] = scale * (float)v[i] - min;
+    }
 }
 
 void tensor_dequant(enum tensor_type type, const void *blocks, int64_t n, float *y)
 {
-    const uint8_t *p = blocks; /* files may align less than the block's type */
-    switch (type) {
-    case TENSOR_F32:
-        memcpy(y, p, (size_t)n * sizeof *y);
-        return;
-    case TENSOR_F16:
-        for (int64_t i = 0; i < n; i++) {
-            uint16_t h;
-            memcpy(&h, p + 2 * i, sizeof h);
-            y[i] = tensor_f16_to_f32(h);
-        }
-        return;
-    case TENSOR_Q4_1:
-        for (int64_t i = 0; i < n / 32; i++) {
-            struct tensor_q4_1 b;
-            memcpy(&b, p + (size_t)i * sizeof b, sizeof b);
-            q4_1(&b, y + 32 * i);
-        }
-        return;
-    case TENSOR_Q8_0:
-        for (int64_t i = 0; i < n / 32; i++) {
-            struct tensor_q8_0 b;
-            memcpy(&b, p + (size_t)i * sizeof b, sizeof b);
-            q8_0(&b, y + 32 * i);
-        }
+    const struct tensor_type_info *info = tensor_type_info(type);
+    ASSERT(info && n % info->block_len == 0);
+    struct tensor_form form = tensor_form(type);
+    if (form.bits == 0) {
+        plain(type, blocks, n, y);
         return;
     }
-    ASSERT(0 && "known tensor type");
+    const uint8_t *p = blocks;
+    for (int64_t i = 0; i < n; i += info->block_len, p += info->block_bytes) {
+        struct tensor_codes c;
+        tensor_codes_read(type, p, &c);
+        block(type, form, &c, info->block_len, y + i);
+    }
 }
 
 void tensor_matrix_row(const struct tensor_matrix *m, int64_t row, float *y)

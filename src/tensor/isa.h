@@ -5,11 +5,11 @@
 
 /* The query heads of one KV head and where their keys and values are. */
 struct tensor_heads {
-    int64_t group;    /* query heads, neighbours in a row */
+    int64_t group; /* query heads, neighbours in a row */
     int64_t head_dim;
-    int64_t stride;   /* floats from a row to the next in q and out */
+    int64_t stride; /* floats from a row to the next in q and out */
     float scale;
-    int64_t window;   /* 0: all keys */
+    int64_t window;         /* 0: all keys */
     const uint8_t *kv_head; /* this layer and head in block 0; block b lies b * block_bytes on */
     size_t block_bytes;
     const uint32_t *blocks; /* the sequence's block table */
@@ -66,6 +66,7 @@ struct tensor_isa {
 
 extern const struct tensor_isa tensor_isa_ref;
 #if defined(__x86_64__)
+extern const struct tensor_isa tensor_isa_avx2;
 extern const struct tensor_isa tensor_isa_avx512vnni;
 #endif
 
@@ -86,6 +87,15 @@ static inline float tensor_f16_to_f32(uint16_t h)
         int shift = __builtin_clz(fraction) - 21; /* to put the leading bit at bit 10 */
         bits = sign | ((uint32_t)(113 - shift) << 23) | (((fraction << shift) & 0x3ffu) << 13);
     }
+    float f;
+    __builtin_memcpy(&f, &bits, sizeof f);
+    return f;
+}
+
+/* The high half of a single. */
+static inline float tensor_bf16_to_f32(uint16_t h)
+{
+    uint32_t bits = (uint32_t)h << 16;
     float f;
     __builtin_memcpy(&f, &bits, sizeof f);
     return f;

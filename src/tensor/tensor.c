@@ -116,8 +116,7 @@ static void run_rows(struct rows_job *job, team_fn fn)
         job->n_rows * job->n <= SMALL_FLOATS ? job->n_rows : chunk_len(job->ctx, job->n_rows);
     if (job->n_rows == 0)
         return;
-    team_run(job->ctx->team, fn, job,
-             (job->n_rows + job->rows_per_tile - 1) / job->rows_per_tile);
+    team_run(job->ctx->team, fn, job, (job->n_rows + job->rows_per_tile - 1) / job->rows_per_tile);
 }
 
 static int64_t tile_end_row(const struct rows_job *job, int64_t tile)
@@ -163,8 +162,7 @@ static void add_bias_tile(void *arg, int64_t tile)
         job->ctx->isa->add(job->y + r * job->n, job->x, job->n);
 }
 
-void tensor_add_bias(struct tensor_ctx *ctx, float *x, const float *bias, int64_t n_rows,
-                     int64_t n)
+void tensor_add_bias(struct tensor_ctx *ctx, float *x, const float *bias, int64_t n_rows, int64_t n)
 {
     struct rows_job job = { .ctx = ctx, .y = x, .x = bias, .n_rows = n_rows, .n = n };
     run_rows(&job, add_bias_tile);
@@ -258,8 +256,8 @@ struct matmul_job {
     float *const *y;
     const struct tensor_matrix *const *W;
     int count;
-    int64_t chunk;                        /* kernel tiles in one tile of the job */
-    int64_t first[MATMUL_MANY_MAX + 1];   /* the job's tile at which each matrix begins */
+    int64_t chunk;                      /* kernel tiles in one tile of the job */
+    int64_t first[MATMUL_MANY_MAX + 1]; /* the job's tile at which each matrix begins */
 };
 
 static int64_t kernel_tiles(const struct tensor_isa *isa, const struct tensor_matrix *W)
@@ -369,8 +367,8 @@ static void kv_write_tile(void *arg, int64_t tile)
         uint8_t *head = job->kv_layer + block * kv->block_bytes;
         for (int64_t h = 0; h < kv->n_kv; h++) {
             int64_t at = (r * kv->n_kv + h) * kv->head_dim;
-            kv->isa->kv_write(head + (size_t)h * kv->head_bytes, pos % TENSOR_KV_BLOCK,
-                              job->k + at, job->v + at, kv->head_dim);
+            kv->isa->kv_write(head + (size_t)h * kv->head_bytes, pos % TENSOR_KV_BLOCK, job->k + at,
+                              job->v + at, kv->head_dim);
         }
     }
 }

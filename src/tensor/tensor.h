@@ -23,7 +23,7 @@
 struct tensor_isa; /* tensor/isa.h */
 
 /*
- * The kernels by name ("ref", "avx512vnni"), or the best this CPU has for NULL or "".
+ * The kernels by name ("ref", "avx2", "avx512vnni"), or the best this CPU has for NULL or "".
  * E_UNSUPPORTED with a line that lists what there is.
  */
 enum base_err tensor_isa_find(const char *name, const struct tensor_isa **out,
@@ -164,8 +164,8 @@ void tensor_kv_copy(struct tensor_kv *kv, uint32_t to, uint32_t from);
 /* Where a batch's rows stand. Rows of one sequence are neighbours, positions ascending by 1. */
 struct tensor_rows {
     int64_t n_rows;
-    const int32_t *pos;              /* [n_rows] position in the sequence, from 0 */
-    const uint32_t *const *blocks;   /* [n_rows] the sequence's block table */
+    const int32_t *pos;            /* [n_rows] position in the sequence, from 0 */
+    const uint32_t *const *blocks; /* [n_rows] the sequence's block table */
 };
 
 /*

@@ -745,8 +745,8 @@ START_TEST(tensor_shapes_are_checked)
                                   "rows of 33 elements are no whole number of q4_1 blocks of 32"),
                      dims_byte);
     tensor_fails(TENSOR_Q8_0, 2, (int64_t[]){ 16, 2 }, 0, E_CORRUPT, "q8_0 blocks");
-    ck_assert_int_eq(tensor_fails(14, 2, (int64_t[]){ 256, 1 }, 0, E_UNSUPPORTED,
-                                  "tensor 'blk.0.odd': tensor type 14 is not supported"),
+    ck_assert_int_eq(tensor_fails(15, 2, (int64_t[]){ 256, 1 }, 0, E_UNSUPPORTED,
+                                  "tensor 'blk.0.odd': tensor type 15 is not supported"),
                      dims_byte + 16);
     tensor_fails(UINT32_MAX, 1, (int64_t[]){ 1 }, 0, E_UNSUPPORTED, "tensor type 4294967295");
 }

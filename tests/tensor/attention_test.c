@@ -5,7 +5,7 @@
  * All cache memory starts as NaN (bytes 0xff), so a key or value that was not written and
  * reaches a result shows. Block tables are scattered over the cache.
  *
- * Tolerance: 4e-6 * (1 + the largest sum|q k| / sqrt(head_dim)) * max|v|. A score is a sum
+ * Tolerance: 4e-6 * (1 + the largest scale * sum|q k|) * max|v|. A score is a sum
  * of head_dim products in f32 in order and errs by less than 1e-6 of the sum of their
  * absolute values; e^x turns that into the same relative error of a weight, and out is an
  * average with those weights. The sets other than the reference keep keys and values as
@@ -59,7 +59,14 @@ struct shape {
     int64_t head_dim;
     int64_t n_kv;
     int64_t group;
+    int64_t window; /* 0: all keys */
+    float scale;    /* 0: 1/sqrt(head_dim) */
 };
+
+static float scale_of(struct shape s)
+{
+    return s.scale > 0 ? s.scale : 1.0f / sqrtf((float)s.head_dim);
+}
 
 static int64_t q_len(struct shape s)
 {
@@ -75,10 +82,10 @@ static int64_t kv_len(struct shape s)
 struct sequence {
     struct shape shape;
     int64_t length;
-    float *q;   /* [length][q_len] */
-    float *k;   /* [length][kv_len] */
-    float *v;   /* [length][kv_len] */
-    float *out; /* [length][q_len] */
+    float *q;     /* [length][q_len] */
+    float *k;     /* [length][kv_len] */
+    float *v;     /* [length][kv_len] */
+    float *out;   /* [length][q_len] */
     int64_t done; /* rows computed so far */
     uint32_t table[TABLE_MAX];
 };
@@ -123,8 +130,7 @@ static struct cache take_cache(const struct tensor_isa *isa, struct shape s, uin
     struct cache c;
     ck_assert_int_eq(tensor_kv_init(&c.kv, isa, LAYERS, s.n_kv, s.head_dim, block_count), OK);
     size_t bytes = c.kv.block_bytes * block_count;
-    ck_assert_uint_eq(c.kv.block_bytes,
-                      tensor_kv_block_bytes(isa, LAYERS, s.n_kv, s.head_dim));
+    ck_assert_uint_eq(c.kv.block_bytes, tensor_kv_block_bytes(isa, LAYERS, s.n_kv, s.head_dim));
     ck_assert_uint_eq(c.kv.head_bytes % 64, 0);
     mem_unmap(MEM_TENSOR, c.kv.data, bytes);
     c.data = guarded_take(bytes, side);
@@ -208,7 +214,8 @@ static void run_batch(struct cache *c, struct team *team, const struct part *par
     const struct tensor_attention_args args = {
         .layer = LAYERS - 1,
         .n_heads = shape.n_kv * shape.group,
-        .scale = 1.0f / sqrtf((float)shape.head_dim),
+        .scale = scale_of(shape),
+        .window = shape.window,
     };
     tensor_attention(&ctx, out.p, q.p, k.p, v.p, &c->kv, &args, &rows);
     tensor_ctx_fini(&ctx);
@@ -269,18 +276,19 @@ static double stored(const struct tensor_isa *isa, float x)
     return isa == g_isas[0] ? (double)x : half_round((double)x);
 }
 
-static double score(const struct tensor_isa *isa, const float *q, const float *k, int64_t head_dim,
-                    double *absolute)
+static double score(const struct tensor_isa *isa, const float *q, const float *k,
+                    struct shape shape, double *absolute)
 {
     double sum = 0;
     double sum_absolute = 0;
-    for (int64_t i = 0; i < head_dim; i++) {
+    double scale = (double)scale_of(shape);
+    for (int64_t i = 0; i < shape.head_dim; i++) {
         double product = (double)q[i] * stored(isa, k[i]);
         sum += product;
         sum_absolute += fabs(product);
     }
-    *absolute = fmax(*absolute, sum_absolute / sqrt((double)head_dim));
-    return sum / sqrt((double)head_dim);
+    *absolute = fmax(*absolute, sum_absolute * scale);
+    return sum * scale;
 }
 
 /* Row `pos`, one query head. */
@@ -294,28 +302,31 @@ static void check_head(const struct tensor_isa *isa, const struct sequence *s, i
     double p[LENGTH_MAX];
     double absolute = 0;
     double max = -INFINITY;
-    for (int64_t t = 0; t <= pos; t++) {
-        p[t] = score(isa, q, s->k + t * kv_len(s->shape) + kv_at, dim, &absolute);
+    int64_t window = s->shape.window;
+    int64_t oldest = window > 0 && pos >= window ? pos - window + 1 : 0;
+    for (int64_t t = oldest; t <= pos; t++) {
+        p[t] = score(isa, q, s->k + t * kv_len(s->shape) + kv_at, s->shape, &absolute);
         max = fmax(max, p[t]);
     }
     double sum = 0;
-    for (int64_t t = 0; t <= pos; t++)
+    for (int64_t t = oldest; t <= pos; t++)
         sum += p[t] = exp(p[t] - max);
     for (int64_t i = 0; i < dim; i++) {
         double want = 0;
         double v_max = 0;
-        for (int64_t t = 0; t <= pos; t++) {
+        for (int64_t t = oldest; t <= pos; t++) {
             double v = stored(isa, s->v[t * kv_len(s->shape) + kv_at + i]);
             want += p[t] / sum * v;
             v_max = fmax(v_max, fabs(v));
         }
         double allowed = 4e-6 * (1 + absolute) * v_max;
         if (!(fabs((double)out[i] - want) <= allowed))
-            ck_abort_msg("%s head_dim %lld n_kv %lld group %lld position %lld head %lld [%lld]: "
-                         "%.9g, not %.9g +- %.2g",
-                         isa->name, (long long)dim, (long long)s->shape.n_kv,
-                         (long long)s->shape.group, (long long)pos, (long long)head, (long long)i,
-                         (double)out[i], want, allowed);
+            ck_abort_msg(
+                "%s head_dim %lld n_kv %lld group %lld window %lld position %lld head %lld "
+                "[%lld]: %.9g, not %.9g +- %.2g",
+                isa->name, (long long)dim, (long long)s->shape.n_kv, (long long)s->shape.group,
+                (long long)window, (long long)pos, (long long)head, (long long)i, (double)out[i],
+                want, allowed);
     }
 }
 
@@ -345,8 +356,8 @@ START_TEST(attention_is_near_its_formula)
     struct numbers rnd = numbers_start((uint64_t)_i);
     for (int s = 0; s < g_isa_count; s++) {
         for (int64_t n_kv = 1; n_kv <= 3; n_kv++) {
-            for (int g = 0; g < COUNT(groups); g++) {
-                struct shape shape = { head_dim, n_kv, groups[g] };
+            for (int g = 0; g < (n_kv == 2 ? 1 : COUNT(groups)); g++) {
+                struct shape shape = { head_dim, n_kv, groups[g], 0, 0 };
                 int64_t length = n_kv == 1 && g == 2 ? LENGTH_MAX : 66;
                 struct sequence seq = take_sequence(&rnd, shape, length);
                 struct cache c = take_cache(g_isas[s], shape, blocks_for(&seq, 1),
@@ -362,6 +373,7 @@ START_TEST(attention_is_near_its_formula)
 }
 END_TEST
 
+/* Four sequences, alone in chunks and together, against each alone in one piece. */
 static void check_chunks(const struct tensor_isa *isa, struct numbers *rnd, struct shape shape)
 {
     static const int64_t chunks[] = { 1, 7, 8, 32, 33, 100 };
@@ -375,6 +387,7 @@ static void check_chunks(const struct tensor_isa *isa, struct numbers *rnd, stru
         struct cache c = take_cache(isa, shape, block_count, GUARD_AFTER);
         deal_blocks(rnd, &c, seqs, SEQUENCES_MAX);
         run_alone(&c, g_teams[0], &seqs[i], lengths[i]);
+        check_outputs(isa, &seqs[i]);
         give_cache(&c);
         base[i] = take_floats(lengths[i] * q_len(shape));
         memcpy(base[i], seqs[i].out, (size_t)(lengths[i] * q_len(shape)) * sizeof(float));
@@ -387,7 +400,7 @@ static void check_chunks(const struct tensor_isa *isa, struct numbers *rnd, stru
             check_same(isa, &seqs[0], base[0], "a chunk length");
             give_cache(&c);
         }
-        for (int round = 0; round < 3; round++) {
+        for (int round = 0; round < 2; round++) {
             struct cache c = take_cache(isa, shape, block_count, GUARD_AFTER);
             deal_blocks(rnd, &c, seqs, SEQUENCES_MAX);
             run_mixed(rnd, &c, g_teams[t], seqs, SEQUENCES_MAX);
@@ -406,11 +419,36 @@ START_TEST(chunks_company_and_threads_change_no_bit)
 {
     struct numbers rnd = numbers_start(100 + (uint64_t)_i);
     for (int s = 0; s < g_isa_count; s++) {
-        check_chunks(g_isas[s], &rnd, (struct shape){ g_head_dims[_i], 1, 1 });
-        check_chunks(g_isas[s], &rnd, (struct shape){ g_head_dims[_i], 3, 3 });
-        check_chunks(g_isas[s], &rnd, (struct shape){ g_head_dims[_i], 2, 2 });
-        check_chunks(g_isas[s], &rnd, (struct shape){ g_head_dims[_i], 1, 8 });
+        check_chunks(g_isas[s], &rnd, (struct shape){ g_head_dims[_i], 3, 3, 0, 0 });
+        if (_i % 2)
+            check_chunks(g_isas[s], &rnd, (struct shape){ g_head_dims[_i], 1, 8, 0, 0 });
+        else
+            check_chunks(g_isas[s], &rnd, (struct shape){ g_head_dims[_i], 2, 1, 0, 0 });
     }
+}
+END_TEST
+
+START_TEST(sets_that_share_bits_agree_on_attention)
+{
+    enum {
+        LENGTH = 100
+    };
+    struct shape shape = { g_head_dims[_i], 2, 3, _i % 2 ? 40 : 0, 0 };
+    struct numbers rnd = numbers_start(150 + (uint64_t)_i);
+    struct sequence seq = take_sequence(&rnd, shape, LENGTH);
+    float *base = take_floats(LENGTH * q_len(shape));
+    for (int s = 1; s < g_isa_count; s++) {
+        struct cache c = take_cache(g_isas[s], shape, 4, GUARD_AFTER);
+        deal_blocks(&rnd, &c, &seq, 1);
+        run_alone(&c, g_teams[0], &seq, LENGTH);
+        if (s == 1)
+            memcpy(base, seq.out, (size_t)(LENGTH * q_len(shape)) * sizeof *base);
+        if (isas_share_bits(g_isas[1], g_isas[s]))
+            check_same(g_isas[s], &seq, base, "another set for the same processors");
+        give_cache(&c);
+    }
+    mem_free(base);
+    give_sequence(&seq);
 }
 END_TEST
 
@@ -418,7 +456,7 @@ END_TEST
 START_TEST(old_contents_of_the_cache_reach_no_result)
 {
     static const int bytes[] = { 0x00, 0x7b, 0x7c, 0xfc, 0x7f };
-    struct shape shape = { g_head_dims[_i], 2, 3 };
+    struct shape shape = { g_head_dims[_i], 2, 3, 0, 0 };
     struct numbers rnd = numbers_start(200 + (uint64_t)_i);
     for (int s = 0; s < g_isa_count; s++) {
         struct sequence seq = take_sequence(&rnd, shape, 45);
@@ -443,7 +481,7 @@ END_TEST
 /* Writing goes to the slot of the row's own position, layer and block, nowhere else. */
 START_TEST(only_the_written_slots_of_the_layer_change)
 {
-    struct shape shape = { g_head_dims[_i], 2, 2 };
+    struct shape shape = { g_head_dims[_i], 2, 2, 0, 0 };
     struct numbers rnd = numbers_start(300 + (uint64_t)_i);
     for (int s = 0; s < g_isa_count; s++) {
         struct sequence seqs[2] = { take_sequence(&rnd, shape, 40),
@@ -480,8 +518,11 @@ START_TEST(a_damaged_value_or_key_reaches_no_earlier_row)
 {
     static const float bad[] = { NAN, INFINITY, -INFINITY, 1e6f };
     static const int64_t chunks[] = { 1, 8, 37, 80 };
-    enum { LENGTH = 80, BAD = 37 };
-    struct shape shape = { g_head_dims[_i], 2, 3 };
+    enum {
+        LENGTH = 80,
+        BAD = 37
+    };
+    struct shape shape = { g_head_dims[_i], 2, 3, 0, 0 };
     struct numbers rnd = numbers_start(400 + (uint64_t)_i);
     for (int s = 0; s < g_isa_count; s++) {
         struct sequence seq = take_sequence(&rnd, shape, LENGTH);
@@ -490,7 +531,7 @@ START_TEST(a_damaged_value_or_key_reaches_no_earlier_row)
         run_alone(&c, g_teams[0], &seq, LENGTH);
         float *base = take_floats(LENGTH * q_len(shape));
         memcpy(base, seq.out, (size_t)(LENGTH * q_len(shape)) * sizeof *base);
-        for (int i = 0; i < COUNT(bad) * 2 * COUNT(chunks); i++) {
+        for (int i = s % 3; i < COUNT(bad) * 2 * COUNT(chunks); i += 3) { /* a third each */
             float *array = i % 2 ? seq.v : seq.k;
             float *x = array + BAD * kv_len(shape) + shape.head_dim; /* of KV head 1 */
             float value = bad[i / 2 % COUNT(bad)];
@@ -503,14 +544,12 @@ START_TEST(a_damaged_value_or_key_reaches_no_earlier_row)
                 ck_abort_msg("%s head_dim %lld: %g in a %s of row %d, chunks of %lld, changes row "
                              "%lld",
                              g_isas[s]->name, (long long)shape.head_dim, (double)value,
-                             i % 2 ? "value" : "key", BAD,
-                             (long long)chunks[i / 2 / COUNT(bad)],
+                             i % 2 ? "value" : "key", BAD, (long long)chunks[i / 2 / COUNT(bad)],
                              (long long)(at / q_len(shape)));
             for (int64_t r = BAD; r < LENGTH; r++) {
                 const float *head = seq.out + r * q_len(shape);
-                ck_assert_int_eq(bits_differ(head, base + r * q_len(shape),
-                                             shape.group * shape.head_dim),
-                                 -1);
+                ck_assert_int_eq(
+                    bits_differ(head, base + r * q_len(shape), shape.group * shape.head_dim), -1);
                 if (isnan(value) && !isnan(head[shape.group * shape.head_dim]))
                     ck_abort_msg("%s: a NaN in a %s of row %d does not show in row %lld",
                                  g_isas[s]->name, i % 2 ? "value" : "key", BAD, (long long)r);
@@ -525,8 +564,11 @@ END_TEST
 
 START_TEST(a_nan_in_a_query_shows_in_its_head_and_nowhere_else)
 {
-    enum { LENGTH = 70, BAD = 35 };
-    struct shape shape = { g_head_dims[_i], 2, 2 };
+    enum {
+        LENGTH = 70,
+        BAD = 35
+    };
+    struct shape shape = { g_head_dims[_i], 2, 2, 0, 0 };
     struct numbers rnd = numbers_start(500 + (uint64_t)_i);
     int64_t dim = shape.head_dim;
     for (int s = 0; s < g_isa_count; s++) {
@@ -554,11 +596,155 @@ START_TEST(a_nan_in_a_query_shows_in_its_head_and_nowhere_else)
 }
 END_TEST
 
+/* ---- windows ---- */
+
+static const int64_t g_windows[] = { 1, 5, 32, 33, 64 };
+static const int64_t g_window_dims[] = { 20, 64, 128 };
+
+/* The windows begin and end at every place of a tile of keys, for some rows of a group first. */
+START_TEST(windows_are_near_their_formula_whatever_the_chunks_and_the_company)
+{
+    struct numbers rnd = numbers_start(700 + (uint64_t)_i);
+    for (int s = 0; s < g_isa_count; s++)
+        for (int i = 0; i < COUNT(g_window_dims); i++)
+            check_chunks(g_isas[s], &rnd,
+                         (struct shape){ .head_dim = g_window_dims[i],
+                                         .n_kv = 1 + i,
+                                         .group = i == 1 ? 3 : 1,
+                                         .window = g_windows[_i],
+                                         .scale = i == 2 ? 0.25f : 0 });
+}
+END_TEST
+
+/* What a key or a value outside a row's window holds makes no difference to that row. */
+START_TEST(a_damaged_value_or_key_reaches_no_row_whose_window_it_has_left)
+{
+    static const float bad[] = { NAN, INFINITY, 1e6f };
+    static const int64_t chunks[] = { 1, 8, 37, 150 };
+    enum {
+        LENGTH = 150,
+        BAD = 37
+    };
+    struct shape shape = { 64, 2, 3, g_windows[_i], 0 };
+    struct numbers rnd = numbers_start(800 + (uint64_t)_i);
+    for (int s = 0; s < g_isa_count; s++) {
+        struct sequence seq = take_sequence(&rnd, shape, LENGTH);
+        struct cache c = take_cache(g_isas[s], shape, 5, GUARD_AFTER);
+        deal_blocks(&rnd, &c, &seq, 1);
+        run_alone(&c, g_teams[0], &seq, LENGTH);
+        float *base = take_floats(LENGTH * q_len(shape));
+        memcpy(base, seq.out, (size_t)(LENGTH * q_len(shape)) * sizeof *base);
+        for (int i = s % 3; i < COUNT(bad) * 2 * COUNT(chunks); i += 3) { /* a third each */
+            float *x = (i % 2 ? seq.v : seq.k) + BAD * kv_len(shape) + 5; /* of KV head 0 */
+            float value = bad[i / 2 % COUNT(bad)];
+            float sound = *x;
+            *x = value;
+            run_alone(&c, g_teams[1], &seq, chunks[i / 2 / COUNT(bad)]);
+            *x = sound;
+            for (int64_t r = 0; r < LENGTH; r++) {
+                bool sees = r >= BAD && r < BAD + shape.window;
+                const float *out = seq.out + r * q_len(shape);
+                if (!sees && bits_differ(out, base + r * q_len(shape), q_len(shape)) >= 0)
+                    ck_abort_msg("%s window %lld: %g in a %s of row %d, chunks of %lld, changes "
+                                 "row %lld",
+                                 g_isas[s]->name, (long long)shape.window, (double)value,
+                                 i % 2 ? "value" : "key", BAD,
+                                 (long long)chunks[i / 2 / COUNT(bad)], (long long)r);
+                if (sees && isnan(value) && !isnan(out[5]))
+                    ck_abort_msg("%s window %lld: a NaN in a %s does not show in row %lld",
+                                 g_isas[s]->name, (long long)shape.window, i % 2 ? "value" : "key",
+                                 (long long)r);
+            }
+        }
+        mem_free(base);
+        give_cache(&c);
+        give_sequence(&seq);
+    }
+}
+END_TEST
+
+START_TEST(a_window_longer_than_the_context_changes_no_bit)
+{
+    enum {
+        LENGTH = 100
+    };
+    static const int64_t windows[] = { LENGTH, LENGTH + 1, 1 << 30 };
+    struct shape shape = { .head_dim = 64, .n_kv = 2, .group = 2 };
+    struct numbers rnd = numbers_start(900);
+    for (int s = 0; s < g_isa_count; s++) {
+        struct sequence seq = take_sequence(&rnd, shape, LENGTH);
+        struct cache c = take_cache(g_isas[s], shape, 4, GUARD_AFTER);
+        deal_blocks(&rnd, &c, &seq, 1);
+        run_alone(&c, g_teams[0], &seq, LENGTH);
+        float *base = take_floats(LENGTH * q_len(shape));
+        memcpy(base, seq.out, (size_t)(LENGTH * q_len(shape)) * sizeof *base);
+        for (int i = 0; i < COUNT(windows); i++) {
+            seq.shape.window = windows[i];
+            run_alone(&c, g_teams[1], &seq, 9);
+            check_same(g_isas[s], &seq, base, "a window longer than the context");
+        }
+        mem_free(base);
+        give_cache(&c);
+        give_sequence(&seq);
+    }
+}
+END_TEST
+
+/* ---- copies ---- */
+
+/* A sequence goes on from a copy of its last, half full block with the bits of the original. */
+START_TEST(a_copied_block_serves_like_the_original_and_no_other_changes)
+{
+    enum {
+        LENGTH = 80,
+        FORK = 45,
+        BLOCKS = 5
+    };
+    struct shape shape = { .head_dim = 80, .n_kv = 3, .group = 2 };
+    struct numbers rnd = numbers_start(1000);
+    for (int s = 0; s < g_isa_count; s++) {
+        struct sequence seq = take_sequence(&rnd, shape, LENGTH);
+        struct cache c = take_cache(g_isas[s], shape, BLOCKS, GUARD_BEFORE);
+        deal_blocks(&rnd, &c, &seq, 1);
+        run_alone(&c, g_teams[0], &seq, LENGTH);
+        float *base = take_floats(LENGTH * q_len(shape));
+        memcpy(base, seq.out, (size_t)(LENGTH * q_len(shape)) * sizeof *base);
+
+        seq.done = 0;
+        run_batch(&c, g_teams[0], &(struct part){ &seq, FORK }, 1);
+        uint32_t from = seq.table[FORK / TENSOR_KV_BLOCK];
+        uint32_t to = 0;
+        while (to == seq.table[0] || to == seq.table[1] || to == seq.table[2])
+            to++;
+        uint8_t *before = mem_alloc(MEM_TENSOR, c.data.bytes);
+        ck_assert_ptr_nonnull(before);
+        memcpy(before, c.data.p, c.data.bytes);
+        tensor_kv_copy(&c.kv, to, from);
+        for (uint32_t b = 0; b < BLOCKS; b++)
+            ck_assert_int_eq(memcmp((uint8_t *)c.data.p + b * c.kv.block_bytes,
+                                    before + (b == to ? from : b) * c.kv.block_bytes,
+                                    c.kv.block_bytes),
+                             0);
+        /* What the original's owner writes from now on does not show. */
+        memset((uint8_t *)c.data.p + from * c.kv.block_bytes, 0xff, c.kv.block_bytes);
+        seq.table[FORK / TENSOR_KV_BLOCK] = to;
+        run_batch(&c, g_teams[1], &(struct part){ &seq, LENGTH - FORK }, 1);
+        check_same(g_isas[s], &seq, base, "a copied block");
+        mem_free(before);
+        mem_free(base);
+        give_cache(&c);
+        give_sequence(&seq);
+    }
+}
+END_TEST
+
 /* Scores of hundreds: the largest wins, wherever it stands, and nothing overflows. */
 START_TEST(large_scores_do_not_overflow)
 {
-    enum { LENGTH = 70 };
-    struct shape shape = { 64, 1, 1 };
+    enum {
+        LENGTH = 70
+    };
+    struct shape shape = { 64, 1, 1, 0, 0 };
     struct numbers rnd = numbers_start(600);
     for (int s = 0; s < g_isa_count; s++) {
         for (int64_t top = 0; top < LENGTH; top += 23) {
@@ -585,7 +771,7 @@ END_TEST
 
 START_TEST(a_batch_of_no_rows_writes_nothing)
 {
-    struct shape shape = { 64, 3, 3 };
+    struct shape shape = { 64, 3, 3, 0, 0 };
     for (int s = 0; s < g_isa_count; s++) {
         struct cache c = take_cache(g_isas[s], shape, 1, GUARD_AFTER);
         struct tensor_ctx ctx;
@@ -610,11 +796,18 @@ int main(void)
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_loop_test(tc, attention_is_near_its_formula, 0, COUNT(g_head_dims));
     tcase_add_loop_test(tc, chunks_company_and_threads_change_no_bit, 0, COUNT(g_head_dims));
+    tcase_add_loop_test(tc, sets_that_share_bits_agree_on_attention, 0, COUNT(g_head_dims));
     tcase_add_loop_test(tc, old_contents_of_the_cache_reach_no_result, 0, COUNT(g_head_dims));
     tcase_add_loop_test(tc, only_the_written_slots_of_the_layer_change, 0, COUNT(g_head_dims));
     tcase_add_loop_test(tc, a_damaged_value_or_key_reaches_no_earlier_row, 0, COUNT(g_head_dims));
     tcase_add_loop_test(tc, a_nan_in_a_query_shows_in_its_head_and_nowhere_else, 0,
                         COUNT(g_head_dims));
+    tcase_add_loop_test(tc, windows_are_near_their_formula_whatever_the_chunks_and_the_company, 0,
+                        COUNT(g_windows));
+    tcase_add_loop_test(tc, a_damaged_value_or_key_reaches_no_row_whose_window_it_has_left, 0,
+                        COUNT(g_windows));
+    tcase_add_test(tc, a_window_longer_than_the_context_changes_no_bit);
+    tcase_add_test(tc, a_copied_block_serves_like_the_original_and_no_other_changes);
     tcase_add_test(tc, large_scores_do_not_overflow);
     tcase_add_test(tc, a_batch_of_no_rows_writes_nothing);
     suite_add_tcase(s, tc);

@@ -11,9 +11,10 @@
 #include "tensor/isa.h"
 
 enum {
-    TILE = 16,  /* outputs */
-    ROWS = 8,   /* rows that share a dequantised piece of a weight row */
-    PIECE = 32, /* elements of such a piece: one block of every type */
+    TILE = 16,                /* outputs */
+    ROWS = 8,                 /* rows that share a dequantised piece of a weight row */
+    PIECE = TENSOR_BLOCK_MAX, /* elements of such a piece: whole blocks of every type */
+    PART = 32,                /* elements that are summed before they join the others */
     HEAD_DIM_MAX = 256
 };
 
@@ -66,10 +67,12 @@ static void dot_rows(float *y, int64_t ldy, const struct tensor_matrix *W, int64
         tensor_dequant(W->type, w + tensor_row_bytes(W->type, k), n, piece);
         for (int64_t r = 0; r < n_rows; r++) {
             const float *row = x + r * W->n_in + k;
-            double part = 0;
-            for (int64_t i = 0; i < n; i++)
-                part += (double)piece[i] * (double)row[i];
-            sum[r] += part;
+            for (int64_t first = 0; first < n; first += PART) {
+                double part = 0;
+                for (int64_t i = first; i < n && i < first + PART; i++)
+                    part += (double)piece[i] * (double)row[i];
+                sum[r] += part;
+            }
         }
     }
     for (int64_t r = 0; r < n_rows; r++)
@@ -142,8 +145,7 @@ static size_t ref_kv_head_bytes(int64_t head_dim)
     return 2 * TENSOR_KV_BLOCK * (size_t)head_dim * sizeof(float);
 }
 
-static void ref_kv_write(void *head, int64_t slot, const float *k, const float *v,
-                         int64_t head_dim)
+static void ref_kv_write(void *head, int64_t slot, const float *k, const float *v, int64_t head_dim)
 {
     float *keys = head;
     float *values = keys + TENSOR_KV_BLOCK * head_dim;

@@ -1,0 +1,274 @@
+/*
+ * The KV cache and attention for AVX2. Keys in tiles of 32 from position 0; in a tile the
+ * dimensions of a score from 0 on, then a fixed tree for maximum and sum, then the values in
+ * the order of keys. What came before a tile is rescaled once. The tree of the sum is that of
+ * avx512_attention.c: lanes 16 apart, then 8, 4, 2, 1.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "tensor/x86/avx2.h"
+
+enum {
+    TILE_REGISTERS = TENSOR_KV_BLOCK / 8,
+    PAIRS = 4 /* (row, query head) pairs that share a load of keys and values */
+};
+
+/*
+ * A head's part of a block: keys [head_dim][32] f16, transposed so that lanes are tokens,
+ * then values [32][dim8] f16, dim8 = head_dim rounded up to 8 and padded with zeros.
+ */
+X86_INLINE int64_t dim_8(int64_t head_dim)
+{
+    return (head_dim + 7) & ~(int64_t)7;
+}
+
+size_t kv_head_bytes_avx2(int64_t head_dim)
+{
+    return (size_t)TENSOR_KV_BLOCK * 2 * (size_t)(head_dim + dim_8(head_dim));
+}
+
+X86_INLINE uint8_t *values_of(const uint8_t *head, int64_t head_dim)
+{
+    return (uint8_t *)(uintptr_t)head + (size_t)head_dim * TENSOR_KV_BLOCK * 2;
+}
+
+X86_INLINE __m128i to_f16(__m256 v)
+{
+    return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+void kv_write_avx2(void *head, int64_t slot, const float *k, const float *v, int64_t head_dim)
+{
+    uint8_t *keys = head;
+    uint8_t *values = values_of(head, head_dim) + (size_t)(slot * dim_8(head_dim)) * 2;
+    for (int64_t i = 0; i < head_dim; i += 8) {
+        uint16_t column[8];
+        _mm_storeu_si128((__m128i *)(void *)column, to_f16(avx2_load(k + i, head_dim - i)));
+        for (int64_t j = 0; j < 8 && i + j < head_dim; j++)
+            memcpy(keys + (size_t)((i + j) * TENSOR_KV_BLOCK + slot) * 2, &column[j], 2);
+        _mm_storeu_si128((__m128i *)(void *)(values + i * 2),
+                         to_f16(avx2_load(v + i, head_dim - i)));
+    }
+}
+
+/* The running softmax of the pairs. */
+struct attend {
+    const float *q[PAIRS];
+    float *out[PAIRS];
+    int64_t oldest[PAIRS]; /* this pair sees the keys oldest..keys-1 */
+    int64_t keys[PAIRS];
+    int64_t keys_min; /* the first and the last key that any pair sees, and one more */
+    int64_t keys_max;
+    float max[PAIRS];
+    float sum[PAIRS];
+    float p[PAIRS][TENSOR_KV_BLOCK]; /* scores of the current tile, then e^(score - max) */
+    float keep[PAIRS];               /* what the earlier tiles are multiplied with */
+    float acc[PAIRS][X86_HEAD_DIM_MAX];
+};
+
+/* s->p = scale q k^T for the 16 keys of a tile from `first` on. */
+X86_INLINE void half_scores(struct attend *s, const uint8_t *keys, int64_t head_dim, float scale,
+                            const int first)
+{
+    __m256 score[PAIRS][2];
+#pragma GCC unroll 4
+    for (int i = 0; i < PAIRS; i++)
+        score[i][0] = score[i][1] = _mm256_setzero_ps();
+    for (int64_t d = 0; d < head_dim; d++) {
+        const uint8_t *at = keys + (size_t)(d * TENSOR_KV_BLOCK + first) * 2;
+        __m256 k0 = avx2_load_f16(at);
+        __m256 k1 = avx2_load_f16(at + 16);
+#pragma GCC unroll 4
+        for (int i = 0; i < PAIRS; i++) {
+            __m256 q = _mm256_set1_ps(s->q[i][d]);
+            score[i][0] = _mm256_fmadd_ps(k0, q, score[i][0]);
+            score[i][1] = _mm256_fmadd_ps(k1, q, score[i][1]);
+        }
+    }
+    __m256 scales = _mm256_set1_ps(scale);
+#pragma GCC unroll 4
+    for (int i = 0; i < PAIRS; i++) {
+        _mm256_storeu_ps(s->p[i] + first, _mm256_mul_ps(score[i][0], scales));
+        _mm256_storeu_ps(s->p[i] + first + 8, _mm256_mul_ps(score[i][1], scales));
+    }
+}
+
+/* The keys of the tile that begins at key `first` which pair i sees, a bit for each. */
+X86_INLINE uint32_t keys_seen(const struct attend *s, int i, int64_t first)
+{
+    int64_t begin = s->oldest[i] - first;
+    int64_t end = s->keys[i] - first;
+    if (end <= 0 || begin >= TENSOR_KV_BLOCK)
+        return 0;
+    uint32_t below_end = end >= TENSOR_KV_BLOCK ? UINT32_MAX : (1u << end) - 1;
+    return begin <= 0 ? below_end : below_end & (UINT32_MAX << begin);
+}
+
+/* Ones in the lanes whose bits are set, of 8. */
+X86_INLINE __m256 lanes_of(uint32_t bits)
+{
+    const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    __m256i set = _mm256_and_si256(_mm256_set1_epi32((int)bits), bit);
+    return _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, bit));
+}
+
+/* Moves maximum and sum of one pair over a tile of which it sees the keys `seen`. */
+X86_INLINE void tile_softmax(struct attend *s, int i, uint32_t seen)
+{
+    if (seen == 0) {
+        s->keep[i] = 1.0f;
+        memset(s->p[i], 0, sizeof s->p[i]);
+        return;
+    }
+    const __m256 lowest = _mm256_set1_ps(-INFINITY);
+    __m256 mask[TILE_REGISTERS];
+    __m256 score[TILE_REGISTERS];
+#pragma GCC unroll 4
+    for (int k = 0; k < TILE_REGISTERS; k++) {
+        mask[k] = lanes_of(seen >> 8 * k);
+        score[k] = _mm256_blendv_ps(lowest, _mm256_loadu_ps(s->p[i] + 8 * k), mask[k]);
+    }
+    float max = avx2_max(
+        _mm256_max_ps(_mm256_max_ps(score[0], score[1]), _mm256_max_ps(score[2], score[3])));
+    max = max > s->max[i] ? max : s->max[i];
+#pragma GCC unroll 4
+    for (int k = 0; k < TILE_REGISTERS; k++) {
+        score[k] = avx2_exp(_mm256_sub_ps(score[k], _mm256_set1_ps(max)));
+        score[k] = _mm256_and_ps(score[k], mask[k]);
+        _mm256_storeu_ps(s->p[i] + 8 * k, score[k]);
+    }
+    float keep = _mm256_cvtss_f32(avx2_exp(_mm256_set1_ps(s->max[i] - max)));
+    s->keep[i] = s->max[i] == -INFINITY ? 0.0f : s->max[i] == max ? 1.0f : keep;
+    s->max[i] = max;
+    s->sum[i] = s->sum[i] * s->keep[i] + avx2_sum(_mm256_add_ps(_mm256_add_ps(score[0], score[2]),
+                                                                _mm256_add_ps(score[1], score[3])));
+}
+
+/* acc += p v for the keys t_begin..t_end-1, each for the pairs that see it, or for all. */
+X86_INLINE void values_of_keys(const struct attend *s, __m256 acc[PAIRS][2], const uint8_t *values,
+                               int64_t dim8, bool second, int64_t t_begin, int64_t t_end,
+                               const uint32_t seen[PAIRS], const bool by_all)
+{
+    for (int64_t t = t_begin; t < t_end; t++) {
+        const uint8_t *v = values + (size_t)(t * dim8) * 2;
+        __m256 v0 = avx2_load_f16(v);
+        __m256 v1 = second ? avx2_load_f16(v + 16) : _mm256_setzero_ps();
+#pragma GCC unroll 4
+        for (int i = 0; i < PAIRS; i++) {
+            __m256 p = _mm256_set1_ps(s->p[i][t]);
+            __m256 sum0 = _mm256_fmadd_ps(p, v0, acc[i][0]);
+            __m256 sum1 = _mm256_fmadd_ps(p, v1, acc[i][1]);
+            if (by_all || seen[i] >> t & 1) {
+                acc[i][0] = sum0;
+                acc[i][1] = sum1;
+            }
+        }
+    }
+}
+
+/*
+ * acc = acc * keep + p v, 16 dimensions at a time, the keys in order. A pair does not touch
+ * the value of a key it does not see: 0 times infinity is not 0.
+ */
+X86_INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim8,
+                            const uint32_t seen[PAIRS])
+{
+    uint32_t by_all = UINT32_MAX;
+    uint32_t by_any = 0;
+    for (int i = 0; i < PAIRS; i++) {
+        by_all &= seen[i];
+        by_any |= seen[i];
+    }
+    /* In the order of keys: some pairs (a window begins), all, some (the last rows end). */
+    int64_t begin = by_any ? __builtin_ctz(by_any) : 0;
+    int64_t end = by_any ? 32 - __builtin_clz(by_any) : 0;
+    int64_t all_begin = by_all ? __builtin_ctz(by_all) : end;
+    int64_t all_end = by_all ? 32 - __builtin_clz(by_all) : end;
+    for (int64_t d = 0; d < dim8; d += 16) {
+        bool second = d + 8 < dim8;
+        __m256 acc[PAIRS][2];
+#pragma GCC unroll 4
+        for (int i = 0; i < PAIRS; i++) {
+            __m256 keep = _mm256_set1_ps(s->keep[i]);
+            acc[i][0] = _mm256_mul_ps(_mm256_loadu_ps(s->acc[i] + d), keep);
+            acc[i][1] = second ? _mm256_mul_ps(_mm256_loadu_ps(s->acc[i] + d + 8), keep)
+                               : _mm256_setzero_ps();
+        }
+        const uint8_t *v = values + d * 2;
+        values_of_keys(s, acc, v, dim8, second, begin, all_begin, seen, false);
+        values_of_keys(s, acc, v, dim8, second, all_begin, all_end, seen, true);
+        values_of_keys(s, acc, v, dim8, second, all_end, end, seen, false);
+#pragma GCC unroll 4
+        for (int i = 0; i < PAIRS; i++) {
+            _mm256_storeu_ps(s->acc[i] + d, acc[i][0]);
+            if (second)
+                _mm256_storeu_ps(s->acc[i] + d + 8, acc[i][1]);
+        }
+    }
+}
+
+static void attend_pairs(struct attend *s, const struct tensor_heads *heads)
+{
+    int64_t head_dim = heads->head_dim;
+    int64_t dim8 = dim_8(head_dim);
+    for (int i = 0; i < PAIRS; i++) {
+        s->max[i] = -INFINITY;
+        s->sum[i] = 0;
+        memset(s->acc[i], 0, (size_t)dim8 * sizeof(float));
+    }
+    int64_t first = s->keys_min / TENSOR_KV_BLOCK * TENSOR_KV_BLOCK;
+    for (; first < s->keys_max; first += TENSOR_KV_BLOCK) {
+        const uint8_t *head =
+            heads->kv_head + heads->blocks[first / TENSOR_KV_BLOCK] * heads->block_bytes;
+        uint32_t seen[PAIRS];
+        half_scores(s, head, head_dim, heads->scale, 0);
+        half_scores(s, head, head_dim, heads->scale, 16);
+        for (int i = 0; i < PAIRS; i++) {
+            seen[i] = keys_seen(s, i, first);
+            tile_softmax(s, i, seen[i]);
+        }
+        tile_values(s, values_of(head, head_dim), dim8, seen);
+    }
+}
+
+static void store_pair(const struct attend *s, int i, int64_t head_dim)
+{
+    __m256 inverse = _mm256_set1_ps(1.0f / s->sum[i]);
+    for (int64_t d = 0; d < head_dim; d += 8)
+        avx2_store(s->out[i] + d, head_dim - d,
+                   _mm256_mul_ps(_mm256_loadu_ps(s->acc[i] + d), inverse));
+}
+
+/* What a pair reads, writes and sees. */
+static void place_pair(struct attend *s, int i, int64_t pair, float *out, const float *q,
+                       int64_t pos, const struct tensor_heads *heads)
+{
+    int64_t row = pair / heads->group;
+    int64_t at = row * heads->stride + pair % heads->group * heads->head_dim;
+    s->q[i] = q + at;
+    s->out[i] = out + at;
+    s->keys[i] = pos + row + 1;
+    s->oldest[i] = heads->window > 0 && s->keys[i] > heads->window ? s->keys[i] - heads->window : 0;
+    s->keys_max = s->keys[i] > s->keys_max ? s->keys[i] : s->keys_max;
+    s->keys_min = s->oldest[i] < s->keys_min ? s->oldest[i] : s->keys_min;
+}
+
+void attention_avx2(float *out, const float *q, int64_t n_rows, int64_t pos,
+                    const struct tensor_heads *heads)
+{
+    ASSERT(heads->head_dim <= X86_HEAD_DIM_MAX);
+    struct attend s;
+    int64_t count = n_rows * heads->group;
+    for (int64_t first = 0; first < count; first += PAIRS) {
+        int64_t n = count - first < PAIRS ? count - first : PAIRS;
+        s.keys_max = 0;
+        s.keys_min = INT64_MAX;
+        for (int i = 0; i < PAIRS; i++) /* a free place repeats the first pair */
+            place_pair(&s, i, first + (i < n ? i : 0), out, q, pos, heads);
+        attend_pairs(&s, heads);
+        for (int i = 0; i < n; i++)
+            store_pair(&s, i, heads->head_dim);
+    }
+}

@@ -1,0 +1,263 @@
+/*
+ * The KV cache and attention for AVX-512. Keys in tiles of 32 from position 0; in a tile the
+ * dimensions of a score from 0 on, then a fixed tree for maximum and sum, then the values in
+ * the order of keys. What came before a tile is rescaled once. The tree of the sum: lanes 16
+ * apart, then 8, 4, 2, 1.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "tensor/x86/avx512.h"
+
+/*
+ * A head's part of a block: keys [head_dim][32] f16, transposed so that lanes are tokens,
+ * then values [32][dim16] f16, dim16 = head_dim rounded up to 16 and padded with zeros.
+ */
+X86_INLINE int64_t dim_16(int64_t head_dim)
+{
+    return (head_dim + 15) & ~(int64_t)15;
+}
+
+size_t kv_head_bytes_avx512(int64_t head_dim)
+{
+    return (size_t)TENSOR_KV_BLOCK * 2 * (size_t)(head_dim + dim_16(head_dim));
+}
+
+X86_INLINE uint8_t *values_of(const uint8_t *head, int64_t head_dim)
+{
+    return (uint8_t *)(uintptr_t)head + (size_t)head_dim * TENSOR_KV_BLOCK * 2;
+}
+
+void kv_write_avx512(void *head, int64_t slot, const float *k, const float *v, int64_t head_dim)
+{
+    uint8_t *keys = head;
+    uint8_t *values = values_of(head, head_dim) + (size_t)slot * (size_t)dim_16(head_dim) * 2;
+    for (int64_t i = 0; i < head_dim; i += 16) {
+        __mmask16 m = avx512_tail(head_dim - i);
+        uint16_t column[16];
+        _mm256_storeu_si256((__m256i *)(void *)column,
+                            _mm512_cvtps_ph(_mm512_maskz_loadu_ps(m, k + i),
+                                            _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+        for (int64_t j = 0; j < 16 && i + j < head_dim; j++)
+            memcpy(keys + (size_t)((i + j) * TENSOR_KV_BLOCK + slot) * 2, &column[j], 2);
+        _mm256_storeu_si256((__m256i *)(void *)(values + i * 2),
+                            _mm512_cvtps_ph(_mm512_maskz_loadu_ps(m, v + i),
+                                            _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+    }
+}
+
+enum {
+    PAIRS = 4 /* (row, query head) pairs that share a load of keys and values */
+};
+
+/* The running softmax of the pairs. */
+struct attend {
+    const float *q[PAIRS];
+    float *out[PAIRS];
+    int64_t oldest[PAIRS]; /* this pair sees the keys oldest..keys-1 */
+    int64_t keys[PAIRS];
+    int64_t keys_min; /* the first and the last key that any pair sees, and one more */
+    int64_t keys_max;
+    float max[PAIRS];
+    float sum[PAIRS];
+    float p[PAIRS][TENSOR_KV_BLOCK]; /* e^(score - max) in the current tile */
+    float keep[PAIRS];               /* what the earlier tiles are multiplied with */
+    float acc[PAIRS][X86_HEAD_DIM_MAX];
+};
+
+/* score [PAIRS][32] = scale q k^T for one tile. */
+X86_INLINE void tile_scores(const struct attend *s, const uint8_t *keys, int64_t head_dim,
+                            float scale, __m512 score[PAIRS][2])
+{
+#pragma GCC unroll 4
+    for (int i = 0; i < PAIRS; i++)
+        score[i][0] = score[i][1] = _mm512_setzero_ps();
+    for (int64_t d = 0; d < head_dim; d++) {
+        __m512 k0 = avx512_load_f16(keys + (size_t)d * 64);
+        __m512 k1 = avx512_load_f16(keys + (size_t)d * 64 + 32);
+#pragma GCC unroll 4
+        for (int i = 0; i < PAIRS; i++) {
+            __m512 q = _mm512_set1_ps(s->q[i][d]);
+            score[i][0] = _mm512_fmadd_ps(k0, q, score[i][0]);
+            score[i][1] = _mm512_fmadd_ps(k1, q, score[i][1]);
+        }
+    }
+    __m512 scales = _mm512_set1_ps(scale);
+#pragma GCC unroll 4
+    for (int i = 0; i < PAIRS; i++) {
+        score[i][0] = _mm512_mul_ps(score[i][0], scales);
+        score[i][1] = _mm512_mul_ps(score[i][1], scales);
+    }
+}
+
+/* The keys of the tile that begins at key `first` which pair i sees, a bit for each. */
+X86_INLINE uint32_t keys_seen(const struct attend *s, int i, int64_t first)
+{
+    int64_t begin = s->oldest[i] - first;
+    int64_t end = s->keys[i] - first;
+    if (end <= 0 || begin >= TENSOR_KV_BLOCK)
+        return 0;
+    uint32_t below_end = end >= TENSOR_KV_BLOCK ? UINT32_MAX : (1u << end) - 1;
+    return begin <= 0 ? below_end : below_end & (UINT32_MAX << begin);
+}
+
+/* Moves maximum and sum of one pair over a tile of which it sees the keys `seen`. */
+X86_INLINE void tile_softmax(struct attend *s, int i, const __m512 score[2], uint32_t seen)
+{
+    if (seen == 0) {
+        s->keep[i] = 1.0f;
+        memset(s->p[i], 0, sizeof s->p[i]);
+        return;
+    }
+    __mmask16 m0 = (__mmask16)seen;
+    __mmask16 m1 = (__mmask16)(seen >> 16);
+    const __m512 lowest = _mm512_set1_ps(-INFINITY);
+    __m512 s0 = _mm512_mask_mov_ps(lowest, m0, score[0]);
+    __m512 s1 = _mm512_mask_mov_ps(lowest, m1, score[1]);
+    float max = _mm512_reduce_max_ps(_mm512_max_ps(s0, s1));
+    max = max > s->max[i] ? max : s->max[i];
+    __m512 top = _mm512_set1_ps(max);
+    __m512 p0 = _mm512_maskz_mov_ps(m0, avx512_exp(_mm512_sub_ps(s0, top)));
+    __m512 p1 = _mm512_maskz_mov_ps(m1, avx512_exp(_mm512_sub_ps(s1, top)));
+    float keep = _mm512_cvtss_f32(avx512_exp(_mm512_set1_ps(s->max[i] - max)));
+    s->keep[i] = s->max[i] == -INFINITY ? 0.0f : s->max[i] == max ? 1.0f : keep;
+    s->max[i] = max;
+    s->sum[i] = s->sum[i] * s->keep[i] + avx512_sum(_mm512_add_ps(p0, p1));
+    _mm512_storeu_ps(s->p[i], p0);
+    _mm512_storeu_ps(s->p[i] + 16, p1);
+}
+
+/* acc += p v for the keys t_begin..t_end-1, each for the pairs that see it. */
+X86_INLINE void values_for_some(const struct attend *s, __m512 acc[PAIRS][2], const uint8_t *values,
+                                int64_t dim16, bool second, int64_t t_begin, int64_t t_end,
+                                const uint32_t seen[PAIRS])
+{
+    for (int64_t t = t_begin; t < t_end; t++) {
+        const uint8_t *v = values + (size_t)(t * dim16) * 2;
+        __m512 v0 = avx512_load_f16(v);
+        __m512 v1 = second ? avx512_load_f16(v + 32) : _mm512_setzero_ps();
+#pragma GCC unroll 4
+        for (int i = 0; i < PAIRS; i++) {
+            __mmask16 m = seen[i] >> t & 1 ? 0xffff : 0;
+            __m512 p = _mm512_set1_ps(s->p[i][t]);
+            acc[i][0] = _mm512_mask3_fmadd_ps(p, v0, acc[i][0], m);
+            acc[i][1] = _mm512_mask3_fmadd_ps(p, v1, acc[i][1], m);
+        }
+    }
+}
+
+/*
+ * acc = acc * keep + p v, 32 dimensions at a time, the keys in order. A pair does not touch
+ * the value of a key it does not see: 0 times infinity is not 0.
+ */
+X86_INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim16,
+                            const uint32_t seen[PAIRS])
+{
+    uint32_t by_all = UINT32_MAX;
+    uint32_t by_any = 0;
+    for (int i = 0; i < PAIRS; i++) {
+        by_all &= seen[i];
+        by_any |= seen[i];
+    }
+    /* In the order of keys: some pairs (a window begins), all, some (the last rows end). */
+    int64_t begin = by_any ? __builtin_ctz(by_any) : 0;
+    int64_t end = by_any ? 32 - __builtin_clz(by_any) : 0;
+    int64_t all_begin = by_all ? __builtin_ctz(by_all) : end;
+    int64_t all_end = by_all ? 32 - __builtin_clz(by_all) : end;
+    for (int64_t d = 0; d < dim16; d += 32) {
+        bool second = d + 16 < dim16;
+        __m512 acc[PAIRS][2];
+#pragma GCC unroll 4
+        for (int i = 0; i < PAIRS; i++) {
+            __m512 keep = _mm512_set1_ps(s->keep[i]);
+            acc[i][0] = _mm512_mul_ps(_mm512_loadu_ps(s->acc[i] + d), keep);
+            acc[i][1] = second ? _mm512_mul_ps(_mm512_loadu_ps(s->acc[i] + d + 16), keep)
+                               : _mm512_setzero_ps();
+        }
+        values_for_some(s, acc, values + d * 2, dim16, second, begin, all_begin, seen);
+        for (int64_t t = all_begin; t < all_end; t++) {
+            const uint8_t *v = values + (size_t)(t * dim16 + d) * 2;
+            __m512 v0 = avx512_load_f16(v);
+            __m512 v1 = second ? avx512_load_f16(v + 32) : _mm512_setzero_ps();
+#pragma GCC unroll 4
+            for (int i = 0; i < PAIRS; i++) {
+                __m512 p = _mm512_set1_ps(s->p[i][t]);
+                acc[i][0] = _mm512_fmadd_ps(p, v0, acc[i][0]);
+                acc[i][1] = _mm512_fmadd_ps(p, v1, acc[i][1]);
+            }
+        }
+        values_for_some(s, acc, values + d * 2, dim16, second, all_end, end, seen);
+#pragma GCC unroll 4
+        for (int i = 0; i < PAIRS; i++) {
+            _mm512_storeu_ps(s->acc[i] + d, acc[i][0]);
+            if (second)
+                _mm512_storeu_ps(s->acc[i] + d + 16, acc[i][1]);
+        }
+    }
+}
+
+static void attend_pairs(struct attend *s, const struct tensor_heads *heads)
+{
+    int64_t head_dim = heads->head_dim;
+    int64_t dim16 = dim_16(head_dim);
+    for (int i = 0; i < PAIRS; i++) {
+        s->max[i] = -INFINITY;
+        s->sum[i] = 0;
+        memset(s->acc[i], 0, (size_t)dim16 * sizeof(float));
+    }
+    int64_t first = s->keys_min / TENSOR_KV_BLOCK * TENSOR_KV_BLOCK;
+    for (; first < s->keys_max; first += TENSOR_KV_BLOCK) {
+        const uint8_t *head =
+            heads->kv_head + heads->blocks[first / TENSOR_KV_BLOCK] * heads->block_bytes;
+        __m512 score[PAIRS][2];
+        uint32_t seen[PAIRS];
+        tile_scores(s, head, head_dim, heads->scale, score);
+#pragma GCC unroll 4
+        for (int i = 0; i < PAIRS; i++) {
+            seen[i] = keys_seen(s, i, first);
+            tile_softmax(s, i, score[i], seen[i]);
+        }
+        tile_values(s, values_of(head, head_dim), dim16, seen);
+    }
+}
+
+static void store_pair(const struct attend *s, int i, int64_t head_dim)
+{
+    __m512 inverse = _mm512_set1_ps(1.0f / s->sum[i]);
+    for (int64_t d = 0; d < head_dim; d += 16)
+        _mm512_mask_storeu_ps(s->out[i] + d, avx512_tail(head_dim - d),
+                              _mm512_mul_ps(_mm512_loadu_ps(s->acc[i] + d), inverse));
+}
+
+/* What a pair reads, writes and sees. */
+static void place_pair(struct attend *s, int i, int64_t pair, float *out, const float *q,
+                       int64_t pos, const struct tensor_heads *heads)
+{
+    int64_t row = pair / heads->group;
+    int64_t at = row * heads->stride + pair % heads->group * heads->head_dim;
+    s->q[i] = q + at;
+    s->out[i] = out + at;
+    s->keys[i] = pos + row + 1;
+    s->oldest[i] = heads->window > 0 && s->keys[i] > heads->window ? s->keys[i] - heads->window : 0;
+    s->keys_max = s->keys[i] > s->keys_max ? s->keys[i] : s->keys_max;
+    s->keys_min = s->oldest[i] < s->keys_min ? s->oldest[i] : s->keys_min;
+}
+
+void attention_avx512(float *out, const float *q, int64_t n_rows, int64_t pos,
+                      const struct tensor_heads *heads)
+{
+    ASSERT(heads->head_dim <= X86_HEAD_DIM_MAX);
+    struct attend s;
+    int64_t count = n_rows * heads->group;
+    for (int64_t first = 0; first < count; first += PAIRS) {
+        int64_t n = count - first < PAIRS ? count - first : PAIRS;
+        s.keys_max = 0;
+        s.keys_min = INT64_MAX;
+        for (int i = 0; i < PAIRS; i++) /* a free place repeats the first pair */
+            place_pair(&s, i, first + (i < n ? i : 0), out, q, pos, heads);
+        attend_pairs(&s, heads);
+        for (int i = 0; i < n; i++)
+            store_pair(&s, i, heads->head_dim);
+    }
+}

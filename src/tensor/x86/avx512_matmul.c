@@ -1,0 +1,495 @@
+/*
+ * Products for AVX-512 with VNNI. Weights are packed as x86.h says, 16 outputs to a tile, so a
+ * product over the inputs needs no sum across lanes, and one piece of an activation row,
+ * broadcast to all lanes, feeds 16 outputs.
+ *
+ * Quantised weights meet int8 activations. With a weight d*(q - off) - m, q an unsigned byte,
+ * and an activation a = s*p, p a signed byte, a block contributes
+ *      sum x*a = d*s * (sum(q*p) - off*sum(p)) - m * s*sum(p);
+ * the integers are exact (vpdpbusd), s, off*sum(p) and s*sum(p) are made once for each row. A
+ * type with a table has off = 128 and q = table[code] + 128 by a byte shuffle.
+ *
+ * Order of the sums in f32: the blocks of 32 from 0 on; in a block the products, then the
+ * minimum; where scales are for 16 inputs the products of the first 16, of the second, then
+ * their minima. The same instructions for 1 row and for many: hence an output's bits do not
+ * depend on the batch.
+ */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "tensor/x86/avx512.h"
+
+enum {
+    TILE = AVX512_TILE,
+    ROWS = 8 /* rows that share a load of weights: 8 sums and 16 integer sums stay in registers */
+};
+
+/* Plain C shifts of 16-bit lanes: intrinsics want literal counts. */
+typedef uint16_t words16 __attribute__((vector_size(64)));
+typedef int32_t lanes32 __attribute__((vector_size(64)));
+
+/* ---- activations ---- */
+
+/*
+ * Scale max|x|/127, p = x * (127 / max|x|) rounded to nearest even. A block so small that
+ * 127 / max overflows counts as zeros. One with a NaN or an infinity gets the scale NaN,
+ * which reaches every output of the row.
+ */
+void act_prepare_avx512(void *act, const float *x, int64_t n)
+{
+    size_t blocks = (size_t)((n + X86_BLOCK - 1) / X86_BLOCK);
+    const struct x86_act a = x86_act_of(n);
+    uint8_t *row = act;
+    for (size_t b = 0; b < blocks; b++) {
+        int64_t left = n - (int64_t)b * X86_BLOCK;
+        __mmask16 m0 = avx512_tail(left);
+        __mmask16 m1 = avx512_tail(left > 16 ? left - 16 : 0);
+        __m512 x0 = _mm512_maskz_loadu_ps(m0, x + b * X86_BLOCK);
+        __m512 x1 = _mm512_maskz_loadu_ps(m1, x + b * X86_BLOCK + 16);
+        float max = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(x0), _mm512_abs_ps(x1)));
+        bool finite = _mm512_cmp_ps_mask(x0, x1, _CMP_UNORD_Q) == 0 && max <= FLT_MAX;
+        float inverse = 127.0f / max;
+        if (!finite || inverse > FLT_MAX) {
+            x0 = x1 = _mm512_setzero_ps();
+            inverse = 0;
+        }
+        __m512i q0 = _mm512_cvtps_epi32(_mm512_mul_ps(x0, _mm512_set1_ps(inverse)));
+        __m512i q1 = _mm512_cvtps_epi32(_mm512_mul_ps(x1, _mm512_set1_ps(inverse)));
+        __m256i p = _mm256_setr_m128i(_mm512_cvtsepi32_epi8(q0), _mm512_cvtsepi32_epi8(q1));
+        _mm256_storeu_si256((__m256i *)(void *)(row + b * X86_BLOCK), p);
+        /* Four sums of each half, added. */
+        __m256i sums = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), p);
+        sums = _mm256_hadd_epi32(sums, sums);
+        sums = _mm256_hadd_epi32(sums, sums);
+        __m128i both =
+            _mm_unpacklo_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+        x86_act_sums(row, &a, b, finite ? max / 127.0f : NAN, both);
+    }
+}
+
+/* ---- quantised weights ---- */
+
+/* The rows of a call and where their arrays lie. */
+struct rows {
+    const uint8_t *row[ROWS];
+    struct x86_act at;
+};
+
+/* Four int8 in every lane. */
+X86_INLINE __m512i broadcast4(const uint8_t *p)
+{
+    int v;
+    memcpy(&v, p, sizeof v);
+    return _mm512_set1_epi32(v);
+}
+
+X86_INLINE __m512i load(const uint8_t *p)
+{
+    return _mm512_loadu_si512((const void *)p);
+}
+
+/* Bits of each byte: v shifted right by `by`, or left by -by; the mask drops what crossed. */
+X86_INLINE __m512i bits_of(__m512i v, const int by, const int mask)
+{
+    words16 shifted = by >= 0 ? (words16)v >> by : (words16)v << -by;
+    return _mm512_and_si512((__m512i)shifted, _mm512_set1_epi8((char)mask));
+}
+
+/* Codes of inputs 4j..4j+3 of a block for 16 outputs. */
+X86_INLINE __m512i codes(const int bits, const uint8_t *w, const int j)
+{
+    const int half = j / 4;
+    const int at = j % 4;
+    switch (bits) {
+    case 2:
+        return bits_of(load(w + 64 * half), 2 * at, 3);
+    case 3:
+        return _mm512_or_si512(bits_of(load(w + 64 * half), 2 * at, 3),
+                               bits_of(load(w + 128), j - 2, 4));
+    case 4:
+        return bits_of(load(w + 64 * at), 4 * half, 15);
+    case 5:
+        return _mm512_or_si512(bits_of(load(w + 64 * at), 4 * half, 15),
+                               bits_of(load(w + 256), j - 4, 16));
+    case 6:
+        return _mm512_or_si512(bits_of(load(w + 64 * at), 4 * half, 15),
+                               bits_of(load(w + 256 + 64 * half), 2 * at - 4, 48));
+    default:
+        return load(w + 64 * j);
+    }
+}
+
+/* What a code stands for, as an unsigned byte, plus this offset. */
+X86_INLINE int offset_of(const struct tensor_form form)
+{
+    return form.table ? 128 : form.offset;
+}
+
+X86_INLINE __m512i table_of(const struct tensor_form form)
+{
+    if (!form.table)
+        return _mm512_setzero_si512();
+    __m128i table = _mm_loadu_si128((const __m128i *)(const void *)form.table);
+    return _mm512_broadcast_i32x4(_mm_xor_si128(table, _mm_set1_epi8((char)0x80)));
+}
+
+/* -off * sum(p) in every lane, from -128 * sum(p); off is 0 or a power of two. */
+X86_INLINE __m512i dot_start(const struct tensor_form form, int32_t offset128)
+{
+    const unsigned offset = (unsigned)offset_of(form);
+    if (offset == 0)
+        return _mm512_setzero_si512();
+    return (__m512i)((lanes32)_mm512_set1_epi32(offset128) >> __builtin_ctz(128u / offset));
+}
+
+/* Integers of 16 outputs, one byte each. */
+X86_INLINE __m512 load_u8(const uint8_t *p)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(v));
+}
+
+X86_INLINE __m512 load_i8(const uint8_t *p)
+{
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(v));
+}
+
+/* 2^(e - 128) of 16 exponents: see tensor_e8m0_half. */
+X86_INLINE __m512 load_e8m0(const uint8_t *p)
+{
+    __m512i e = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+    __m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
+    __m512i subnormal = _mm512_sllv_epi32(_mm512_set1_epi32(0x00200000), e);
+    __mmask16 small = _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2));
+    return _mm512_castsi512_ps(_mm512_mask_mov_epi32(normal, small, subnormal));
+}
+
+/* d and m of a group. */
+struct group {
+    __m512 d;
+    __m512 m;
+};
+
+X86_INLINE struct group load_group(const enum tensor_type type, const uint8_t *w)
+{
+    const uint8_t *at = w + x86_d_at(type, TILE);
+    if (type == TENSOR_MXFP4)
+        return (struct group){ load_e8m0(at), _mm512_setzero_ps() };
+    bool min = tensor_form(type).has_min;
+    return (struct group){ avx512_load_f16(at),
+                           min ? avx512_load_f16(at + 2 * TILE) : _mm512_setzero_ps() };
+}
+
+/* Scales and minima of a block: for 32 inputs in [0], or for each 16. */
+struct scales {
+    __m512 d[2];
+    __m512 m[2];
+};
+
+/* From those of the group and the block's integers at `sc`. */
+X86_INLINE struct scales load_scales(const struct tensor_form form, const struct group *g,
+                                     const uint8_t *sc)
+{
+    struct scales s = { { g->d, g->d }, { g->m, g->m } };
+    if (!form.has_scales)
+        return s;
+    if (form.scale_len == 32) {
+        s.d[0] = _mm512_mul_ps(g->d, form.has_min ? load_u8(sc) : load_i8(sc));
+        if (form.has_min)
+            s.m[0] = _mm512_mul_ps(g->m, load_u8(sc + TILE));
+        return s;
+    }
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; i++) {
+        if (!form.has_min) {
+            s.d[i] = _mm512_mul_ps(g->d, load_i8(sc + TILE * i));
+            continue;
+        }
+        __m512i both =
+            _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(sc + TILE * i)));
+        __m512i low = _mm512_and_si512(both, _mm512_set1_epi32(15));
+        s.d[i] = _mm512_mul_ps(g->d, _mm512_cvtepi32_ps(low));
+        s.m[i] = _mm512_mul_ps(g->m, _mm512_cvtepi32_ps(_mm512_srli_epi32(both, 4)));
+    }
+    return s;
+}
+
+/* sum += the integer product, scaled; `scale` is the activations'. */
+X86_INLINE __m512 add_scaled(__m512 sum, __m512i dot, __m512 d, float scale)
+{
+    __m512 ds = _mm512_mul_ps(d, _mm512_set1_ps(scale));
+    return _mm512_fmadd_ps(ds, _mm512_cvtepi32_ps(dot), sum);
+}
+
+X86_INLINE __m512 add_min(__m512 sum, __m512 m, float scaled_sum)
+{
+    return _mm512_fnmadd_ps(m, _mm512_set1_ps(scaled_sum), sum);
+}
+
+/* The integers of block `b`: the dots of inputs 0..15 and 16..31, or parts of their sum. */
+X86_INLINE void block_dots(__m512i dot0[ROWS], __m512i dot1[ROWS], const struct tensor_form form,
+                           __m512i table, const uint8_t *w, int64_t b, const struct rows *a,
+                           const int n)
+{
+#pragma GCC unroll 8
+    for (int r = 0; r < n; r++) {
+        const bool halves = form.scale_len == 16;
+        const uint8_t *row = a->row[r];
+        dot0[r] = dot_start(form, halves ? x86_act_i32(row, a->at.offset16, 2 * b)
+                                         : x86_act_i32(row, a->at.offset, b));
+        dot1[r] = halves ? dot_start(form, x86_act_i32(row, a->at.offset16, 2 * b + 1))
+                         : _mm512_setzero_si512();
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        const int j0 = form.bits == 8 ? 2 * j : j; /* bytes are read in their own order */
+        const int j1 = form.bits == 8 ? 2 * j + 1 : j + 4;
+        __m512i q0 = codes(form.bits, w, j0);
+        __m512i q1 = codes(form.bits, w, j1);
+        if (form.table) {
+            q0 = _mm512_shuffle_epi8(table, q0);
+            q1 = _mm512_shuffle_epi8(table, q1);
+        }
+#pragma GCC unroll 8
+        for (int r = 0; r < n; r++) {
+            const uint8_t *p = a->row[r] + b * X86_BLOCK;
+            dot0[r] = _mm512_dpbusd_epi32(dot0[r], q0, broadcast4(p + 4 * j0));
+            dot1[r] = _mm512_dpbusd_epi32(dot1[r], q1, broadcast4(p + 4 * j1));
+        }
+    }
+}
+
+/* sum += what the block's integers stand for. */
+X86_INLINE void block_add(__m512 *sum, const struct tensor_form form, const struct scales *s,
+                          const __m512i dot0[ROWS], const __m512i dot1[ROWS], int64_t b,
+                          const struct rows *a, const int n)
+{
+#pragma GCC unroll 8
+    for (int r = 0; r < n; r++) {
+        const uint8_t *row = a->row[r];
+        float scale = x86_act_f32(row, a->at.scale, b);
+        if (form.scale_len == 32) {
+            __m512i dot = _mm512_add_epi32(dot0[r], dot1[r]);
+            sum[r] = add_scaled(sum[r], dot, s->d[0], scale);
+            if (form.has_min)
+                sum[r] = add_min(sum[r], s->m[0], x86_act_f32(row, a->at.scaled_sum, b));
+            continue;
+        }
+        sum[r] = add_scaled(sum[r], dot0[r], s->d[0], scale);
+        sum[r] = add_scaled(sum[r], dot1[r], s->d[1], scale);
+        if (form.has_min) {
+            size_t at = a->at.scaled_sum16;
+            sum[r] = add_min(sum[r], s->m[0], x86_act_f32(row, at, 2 * b));
+            sum[r] = add_min(sum[r], s->m[1], x86_act_f32(row, at, 2 * b + 1));
+        }
+    }
+}
+
+/* A tile of a quantised type, which is a constant: all that follows from it folds away. */
+X86_INLINE void tile_blocks(__m512 *sum, const enum tensor_type type, const uint8_t *w,
+                            int64_t n_blocks, const struct rows *a, const int n)
+{
+    const struct tensor_form form = tensor_form(type);
+    const __m512i table = table_of(form);
+    const int count = x86_group_blocks(type);
+    for (int64_t first = 0; first < n_blocks; first += count, w += x86_group_bytes(type, TILE)) {
+        const uint8_t *codes_at = w + x86_codes_at(type, TILE);
+        const uint8_t *sc = w + x86_sc_at(type, TILE);
+        struct group g = { 0 };
+        if (form.has_scales)
+            g = load_group(type, w);
+        for (int64_t b = first; b < first + count; b++) {
+            __m512i dot0[ROWS];
+            __m512i dot1[ROWS];
+            block_dots(dot0, dot1, form, table, codes_at, b, a, n);
+            __asm__ volatile("" ::: "memory"); /* not earlier: registers, and a step back */
+            if (!form.has_scales)
+                g = load_group(type, w);
+            const struct scales s = load_scales(form, &g, sc);
+            block_add(sum, form, &s, dot0, dot1, b, a, n);
+            codes_at += x86_codes_bytes(type, TILE);
+            sc += x86_sc_bytes(type, TILE);
+        }
+    }
+}
+
+/* ---- plain weights ---- */
+
+X86_INLINE __m512 load_bf16(const uint8_t *p)
+{
+    __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16));
+}
+
+/* A tile of f32, f16 or bf16: inputs from 0 on, one fused multiply-add each. */
+X86_INLINE void tile_plain(__m512 *sum, const enum tensor_type type, const uint8_t *w, int64_t n_in,
+                           const float *x, const int n)
+{
+    const int64_t step = TILE * (type == TENSOR_F32 ? 4 : 2);
+    for (int64_t k = 0; k < n_in; k++, w += step) {
+        __m512 v = type == TENSOR_F32   ? _mm512_loadu_ps(w)
+                   : type == TENSOR_F16 ? avx512_load_f16(w)
+                                        : load_bf16(w);
+#pragma GCC unroll 8
+        for (int r = 0; r < n; r++)
+            sum[r] = _mm512_fmadd_ps(v, _mm512_set1_ps(x[r * n_in + k]), sum[r]);
+    }
+}
+
+/* ---- tiles ---- */
+
+/* What a kernel is given: see matmul in isa.h. */
+struct job {
+    float *y;
+    const struct tensor_matrix *W;
+    int64_t tile_first;
+    int64_t tile_end;
+    const void *act;
+    const float *x;
+    int64_t n_rows;
+};
+
+/* One tile of outputs for `n` rows, n a constant so that the sums live in registers. */
+X86_INLINE void tile_rows(const struct job *job, const enum tensor_type type, int64_t tile,
+                          int64_t row, const int n)
+{
+    const struct tensor_matrix *W = job->W;
+    const uint8_t *w =
+        (const uint8_t *)W->packed + (size_t)tile * x86_tile_bytes(type, W->n_in, TILE);
+    __m512 sum[ROWS];
+#pragma GCC unroll 8
+    for (int r = 0; r < n; r++)
+        sum[r] = _mm512_setzero_ps();
+    if (tensor_form(type).bits == 0) {
+        tile_plain(sum, type, w, W->n_in, job->x + row * W->n_in, n);
+    } else {
+        struct rows a = { .at = x86_act_of(W->n_in) };
+#pragma GCC unroll 8
+        for (int r = 0; r < n; r++)
+            a.row[r] = (const uint8_t *)job->act + (size_t)(row + r) * a.at.row_bytes;
+        tile_blocks(sum, type, w, W->n_in / X86_BLOCK, &a, n);
+    }
+    __mmask16 mask = avx512_tail(W->n_out - tile * TILE);
+#pragma GCC unroll 8
+    for (int r = 0; r < n; r++)
+        _mm512_mask_storeu_ps(job->y + (row + r) * W->n_out + tile * TILE, mask, sum[r]);
+}
+
+/* All rows of each tile, 8, 4, 2 or 1 at a time. */
+X86_INLINE void tiles(const struct job *job, const enum tensor_type type)
+{
+    for (int64_t tile = job->tile_first; tile < job->tile_end; tile++) {
+        int64_t r = 0;
+        for (; r + 8 <= job->n_rows; r += 8)
+            tile_rows(job, type, tile, r, 8);
+        if (r + 4 <= job->n_rows) {
+            tile_rows(job, type, tile, r, 4);
+            r += 4;
+        }
+        if (r + 2 <= job->n_rows) {
+            tile_rows(job, type, tile, r, 2);
+            r += 2;
+        }
+        if (r < job->n_rows)
+            tile_rows(job, type, tile, r, 1);
+    }
+}
+
+/* A function for each type: the compiler gives each its own registers. */
+static void f32(const struct job *job)
+{
+    tiles(job, TENSOR_F32);
+}
+
+static void f16(const struct job *job)
+{
+    tiles(job, TENSOR_F16);
+}
+
+static void bf16(const struct job *job)
+{
+    tiles(job, TENSOR_BF16);
+}
+
+static void q4_0(const struct job *job)
+{
+    tiles(job, TENSOR_Q4_0);
+}
+
+static void q4_1(const struct job *job)
+{
+    tiles(job, TENSOR_Q4_1);
+}
+
+static void q5_0(const struct job *job)
+{
+    tiles(job, TENSOR_Q5_0);
+}
+
+static void q5_1(const struct job *job)
+{
+    tiles(job, TENSOR_Q5_1);
+}
+
+static void q8_0(const struct job *job)
+{
+    tiles(job, TENSOR_Q8_0);
+}
+
+static void q2_k(const struct job *job)
+{
+    tiles(job, TENSOR_Q2_K);
+}
+
+static void q3_k(const struct job *job)
+{
+    tiles(job, TENSOR_Q3_K);
+}
+
+static void q4_k(const struct job *job)
+{
+    tiles(job, TENSOR_Q4_K);
+}
+
+static void q5_k(const struct job *job)
+{
+    tiles(job, TENSOR_Q5_K);
+}
+
+static void q6_k(const struct job *job)
+{
+    tiles(job, TENSOR_Q6_K);
+}
+
+static void iq4_nl(const struct job *job)
+{
+    tiles(job, TENSOR_IQ4_NL);
+}
+
+static void iq4_xs(const struct job *job)
+{
+    tiles(job, TENSOR_IQ4_XS);
+}
+
+static void mxfp4(const struct job *job)
+{
+    tiles(job, TENSOR_MXFP4);
+}
+
+void matmul_avx512(float *y, const struct tensor_matrix *W, int64_t tile_first, int64_t tile_end,
+                   const void *act, const float *x, int64_t n_rows)
+{
+    static void (*const by_type[])(const struct job *) = {
+        [TENSOR_F32] = f32,     [TENSOR_F16] = f16,       [TENSOR_BF16] = bf16,
+        [TENSOR_Q4_0] = q4_0,   [TENSOR_Q4_1] = q4_1,     [TENSOR_Q5_0] = q5_0,
+        [TENSOR_Q5_1] = q5_1,   [TENSOR_Q8_0] = q8_0,     [TENSOR_Q2_K] = q2_k,
+        [TENSOR_Q3_K] = q3_k,   [TENSOR_Q4_K] = q4_k,     [TENSOR_Q5_K] = q5_k,
+        [TENSOR_Q6_K] = q6_k,   [TENSOR_IQ4_NL] = iq4_nl, [TENSOR_IQ4_XS] = iq4_xs,
+        [TENSOR_MXFP4] = mxfp4,
+    };
+    const struct job job = { y, W, tile_first, tile_end, act, x, n_rows };
+    by_type[W->type](&job);
+}
