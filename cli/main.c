@@ -34,7 +34,7 @@ static void print_usage(FILE *out)
           out);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     if (argc < 2) {
         print_usage(stderr);
@@ -54,4 +54,14 @@ int main(int argc, char **argv)
     }
     fprintf(stderr, "valet: no command '%s'; 'valet --help' lists them\n", argv[1]);
     return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    int code = run(argc, argv);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == EXIT_OK) {
+        fputs("valet: the output could not be written\n", stderr);
+        code = EXIT_FAILED;
+    }
+    return code;
 }

@@ -125,11 +125,16 @@ void model_close(struct model *m)
 
 /* ---- forward ---- */
 
-enum base_err model_state_init(struct model_state *s, const struct model *m, int64_t rows_max,
-                               int64_t out_max)
+/* Floats of an array of `row` floats for each of `rows` rows: whole cache lines. */
+static size_t array_floats(size_t row, int64_t rows)
+{
+    return (row * (size_t)rows + 15) & ~(size_t)15;
+}
+
+/* Points the arrays of `s` into its buffer; returns the floats they take. */
+static size_t lay_out(struct model_state *s, const struct model *m, int64_t rows_max)
 {
     const struct model_params *p = &m->params;
-    *s = (struct model_state){ .rows_max = rows_max, .out_max = out_max };
     size_t q = (size_t)p->heads * (size_t)p->head_dim;
     size_t kv = (size_t)p->kv_heads * (size_t)p->head_dim;
     const struct {
@@ -147,24 +152,39 @@ enum base_err model_state_init(struct model_state *s, const struct model *m, int
         { &s->rot[0], m->rope_count > 0 ? (size_t)p->rope_dim : 0 },
         { &s->rot[1], m->rope_count > 1 ? (size_t)p->rope_dim : 0 },
     };
-    enum {
-        COUNT = sizeof arrays / sizeof arrays[0]
-    };
     size_t floats = 0;
-    for (int i = 0; i < COUNT; i++)
-        floats += (arrays[i].row * (size_t)rows_max + 15) & ~(size_t)15;
-    s->buffer_bytes = floats * sizeof(float);
+    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
+        *arrays[i].array = s->buffer ? s->buffer + floats : NULL;
+        floats += array_floats(arrays[i].row, rows_max);
+    }
+    return floats;
+}
+
+/* Inputs of the widest multiplication of a layer. */
+static int64_t n_in_max(const struct model_params *p)
+{
+    int64_t widest = p->ffn > p->width ? p->ffn : p->width;
+    int64_t q = (int64_t)p->heads * p->head_dim;
+    return widest > q ? widest : q;
+}
+
+size_t model_state_bytes(const struct model *m, int64_t rows_max)
+{
+    struct model_state s = { 0 };
+    return lay_out(&s, m, rows_max) * sizeof(float) +
+           tensor_ctx_bytes(m->isa, rows_max, n_in_max(&m->params));
+}
+
+enum base_err model_state_init(struct model_state *s, const struct model *m, int64_t rows_max,
+                               int64_t out_max)
+{
+    *s = (struct model_state){ .rows_max = rows_max, .out_max = out_max };
+    s->buffer_bytes = lay_out(s, m, rows_max) * sizeof(float);
     s->buffer = mem_map(MEM_MODEL, s->buffer_bytes);
     if (!s->buffer)
         return E_NOMEM;
-    float *next = s->buffer;
-    for (int i = 0; i < COUNT; i++) {
-        *arrays[i].array = next;
-        next += (arrays[i].row * (size_t)rows_max + 15) & ~(size_t)15;
-    }
-    int64_t widest = p->ffn > p->width ? p->ffn : p->width;
-    widest = widest > (int64_t)q ? widest : (int64_t)q;
-    enum base_err rc = tensor_ctx_init(&s->ctx, m->isa, m->team, rows_max, widest);
+    lay_out(s, m, rows_max);
+    enum base_err rc = tensor_ctx_init(&s->ctx, m->isa, m->team, rows_max, n_in_max(&m->params));
     if (rc)
         model_state_fini(s);
     return rc;

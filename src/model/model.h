@@ -117,6 +117,9 @@ struct model {
  * weights for `isa`. E_IO, E_INVALID, E_CORRUPT, E_UNSUPPORTED, E_NOMEM, with one line in
  * `info`; E_INVALID as gguf_open.
  * `isa` and `team` are borrowed until model_close. Gives: model_close.
+ *
+ * team NULL: a look at the model. Everything is checked and packed_bytes says what packing would
+ * take, but nothing is packed and there is no forward pass.
  */
 enum base_err model_open(const char *path, const struct tensor_isa *isa, struct team *team,
                          struct model **out, struct base_err_info *info);
@@ -152,6 +155,9 @@ struct model_state {
 enum base_err model_state_init(struct model_state *s, const struct model *m, int64_t rows_max,
                                int64_t out_max);
 void model_state_fini(struct model_state *s);
+
+/* Bytes that model_state_init would take. */
+size_t model_state_bytes(const struct model *m, int64_t rows_max);
 
 /*
  * One forward pass: keys and values of all rows go to `kv`, logits [out_count][vocab] f32.

@@ -84,6 +84,10 @@ static enum base_err map_matrix(struct model *m, const char *name, int64_t n_out
 /* Packs a matrix and gives its pages of the file back. */
 static enum base_err pack(struct model *m, struct tensor_matrix *matrix, struct base_err_info *info)
 {
+    if (!m->team) {
+        m->packed_bytes += tensor_matrix_packed_bytes(matrix, m->isa);
+        return OK;
+    }
     enum base_err rc = tensor_matrix_pack(matrix, m->isa, m->team);
     if (rc)
         return base_err_set(info, rc, "out of memory for the weights");

@@ -21,14 +21,21 @@ enum {
 
 /* ---- context ---- */
 
+size_t tensor_ctx_bytes(const struct tensor_isa *isa, int64_t rows_max, int64_t n_in_max)
+{
+    size_t bytes;
+    bool overflows = __builtin_mul_overflow(isa->act_row_bytes(n_in_max), (size_t)rows_max, &bytes);
+    return overflows ? 0 : bytes;
+}
+
 enum base_err tensor_ctx_init(struct tensor_ctx *ctx, const struct tensor_isa *isa,
                               struct team *team, int64_t rows_max, int64_t n_in_max)
 {
     *ctx = (struct tensor_ctx){ .isa = isa, .team = team };
-    size_t row_bytes = isa->act_row_bytes(n_in_max);
-    if (row_bytes == 0)
+    if (isa->act_row_bytes(n_in_max) == 0)
         return OK;
-    if (__builtin_mul_overflow(row_bytes, (size_t)rows_max, &ctx->act_bytes))
+    ctx->act_bytes = tensor_ctx_bytes(isa, rows_max, n_in_max);
+    if (ctx->act_bytes == 0)
         return E_TOO_BIG;
     ctx->act = mem_map(MEM_TENSOR, ctx->act_bytes);
     return ctx->act ? OK : E_NOMEM;
@@ -71,11 +78,16 @@ static void pack_tile(void *arg, int64_t tile)
     job->isa->pack_tile(job->m, tile);
 }
 
+size_t tensor_matrix_packed_bytes(const struct tensor_matrix *m, const struct tensor_isa *isa)
+{
+    return isa->pack_bytes(m->type, m->n_out, m->n_in);
+}
+
 enum base_err tensor_matrix_pack(struct tensor_matrix *m, const struct tensor_isa *isa,
                                  struct team *team)
 {
     ASSERT(!m->packed);
-    m->packed_bytes = isa->pack_bytes(m->type, m->n_out, m->n_in);
+    m->packed_bytes = tensor_matrix_packed_bytes(m, isa);
     if (m->packed_bytes == 0)
         return OK;
     m->packed = mem_map(MEM_TENSOR, m->packed_bytes);

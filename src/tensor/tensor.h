@@ -61,6 +61,9 @@ enum base_err tensor_ctx_init(struct tensor_ctx *ctx, const struct tensor_isa *i
                               struct team *team, int64_t rows_max, int64_t n_in_max);
 void tensor_ctx_fini(struct tensor_ctx *ctx);
 
+/* Bytes that tensor_ctx_init would take; 0 also where they do not fit a size_t. */
+size_t tensor_ctx_bytes(const struct tensor_isa *isa, int64_t rows_max, int64_t n_in_max);
+
 /* Whether the kernels can take this matrix: its type, and n_in a multiple of the block. */
 bool tensor_matrix_is_supported(const struct tensor_isa *isa, enum tensor_type type, int64_t n_in);
 
@@ -68,6 +71,9 @@ bool tensor_matrix_is_supported(const struct tensor_isa *isa, enum tensor_type t
 enum base_err tensor_matrix_pack(struct tensor_matrix *m, const struct tensor_isa *isa,
                                  struct team *team);
 void tensor_matrix_unpack(struct tensor_matrix *m);
+
+/* Bytes that tensor_matrix_pack would take; 0: the kernels read the file's own rows. */
+size_t tensor_matrix_packed_bytes(const struct tensor_matrix *m, const struct tensor_isa *isa);
 
 /* y [n_in] = row `row` of the matrix in f32, from `rows`. The same bits on every path. */
 void tensor_matrix_row(const struct tensor_matrix *m, int64_t row, float *y);

@@ -1,16 +1,19 @@
 """What an operator sees: health, metrics, pools, the end of the process, the command line."""
 
 import json
+import os
 import re
 import shutil
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
 
 from valet_server import (
     ANSWER_S,
+    BIN,
     MODEL,
     SLOW,
     STOP_S,
@@ -254,6 +257,37 @@ def test_inspect_tells_what_the_model_is():
     assert run.returncode == 0, run.stderr
     for word in ("llama", "8192", "49152", "Q4_1"):
         assert word.lower() in run.stdout.lower(), f"{word} is missing in:\n{run.stdout[:3000]}"
+
+
+def test_inspect_plans_memory_and_looks_at_the_template():
+    run = run_valet("inspect", MODEL)
+    assert re.search(r"KV cache, one token +\d", run.stdout), run.stdout
+    assert "chat template: 368 bytes, understood" in run.stdout
+    template = run_valet("inspect", MODEL, "--template")
+    assert template.stdout.startswith("{% for message in messages %}")
+    assert len(template.stdout) == 368 + 1
+
+
+def test_inspect_json_has_everything():
+    run = run_valet("inspect", MODEL, "--json")
+    assert run.returncode == 0, run.stderr
+    seen = json.loads(run.stdout)
+    assert seen["version"] == 3 and seen["bytes"] == os.path.getsize(MODEL)
+    assert seen["can_serve"] is True
+    assert seen["metadata"]["llama.context_length"] == 8192
+    assert len(seen["metadata"]["tokenizer.ggml.tokens"]) == 49152
+    assert {"name": "token_embd.weight", "type": "q8_0", "dims": [576, 49152], "bytes": 30081024} in seen["tensors"]
+    assert len(seen["tensors"]) == 272
+    memory = seen["memory"]
+    assert memory["kv_context_bytes"] == 8192 * memory["kv_token_bytes"]
+    assert seen["chat_template"]["works"] is True
+
+
+def test_output_that_cannot_be_written_is_an_error():
+    with open("/dev/full", "w") as full:
+        run = subprocess.run([BIN, "inspect", MODEL], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert run.returncode == 1
+    assert "could not be written" in run.stderr
 
 
 def test_run_answers_once():

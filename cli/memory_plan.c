@@ -1,0 +1,49 @@
+#include "memory_plan.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "tensor/tensor.h"
+#include "valet/engine.h"
+
+static uint64_t machine_bytes(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES);
+    long page_bytes = sysconf(_SC_PAGE_SIZE);
+    return pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
+}
+
+void memory_plan_make(const struct model *m, struct memory_plan *out)
+{
+    const struct model_params *p = &m->params;
+    struct valet_engine_options defaults;
+    valet_engine_options_init(&defaults);
+    uint64_t block_bytes = tensor_kv_block_bytes(m->isa, p->layers, p->kv_heads, p->head_dim);
+    uint64_t blocks = ((uint64_t)p->context + VALET_BLOCK_TOKENS - 1) / VALET_BLOCK_TOKENS;
+    *out = (struct memory_plan){
+        .isa = tensor_isa_name(m->isa),
+        .weights = m->weight_bytes,
+        .packed = m->packed_bytes,
+        .kv_token = block_bytes / VALET_BLOCK_TOKENS,
+        .kv_context = blocks * block_bytes,
+        .sequences = (uint64_t)defaults.rows_max,
+        .kv_sequences = (uint64_t)defaults.rows_max * blocks * block_bytes,
+        .activations = model_state_bytes(m, defaults.rows_max + defaults.chunk_max) +
+                       (uint64_t)defaults.rows_max * (uint64_t)p->vocab * sizeof(float),
+        .machine = machine_bytes(),
+    };
+}
+
+void memory_plan_text(uint64_t bytes, char out[static 32])
+{
+    static const char *const units[] = { "KiB", "MiB", "GiB", "TiB" };
+    double n = (double)bytes / 1024;
+    int unit = 0;
+    for (; n >= 1024 && unit < 3; unit++)
+        n /= 1024;
+    if (bytes < 1024)
+        snprintf(out, 32, "%" PRIu64 " bytes", bytes);
+    else
+        snprintf(out, 32, "%.1f %s", n, units[unit]);
+}
