@@ -1,8 +1,8 @@
 /* `valet inspect --json`. */
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 
+#include "base/mem.h"
 #include "base/text.h"
 #include "inspect.h"
 #include "tensor/types.h"
@@ -16,7 +16,7 @@ static json_t *text_value(const char *data, size_t len)
     json_t *value = json_stringn(data, len);
     if (value)
         return value;
-    char *repaired = malloc(3 * len + 1);
+    char *repaired = mem_alloc(MEM_BASE, 3 * len + 1);
     size_t n = 0;
     for (size_t i = 0; repaired && i < len;) {
         int k = utf8_char_len(data + i, len - i);
@@ -31,7 +31,7 @@ static json_t *text_value(const char *data, size_t len)
         }
     }
     value = repaired ? json_stringn(repaired, n) : NULL;
-    free(repaired);
+    mem_free(repaired);
     return value;
 }
 
