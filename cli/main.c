@@ -15,6 +15,7 @@ static const struct {
 } g_commands[] = {
     { "serve", command_serve, "serve a model over HTTP, with the OpenAI routes" },
     { "run", command_run, "answer one prompt, or chat" },
+    { "bench", command_bench, "measure speed beside the machine's limits" },
     { "inspect", command_inspect, "show what is in a model file" },
     { "tokenize", command_tokenize, "show the token ids of a text" },
     { "perplexity", command_perplexity, "measure how well a model predicts a text" },

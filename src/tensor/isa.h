@@ -62,6 +62,13 @@ struct tensor_isa {
     void (*attention)(float *out, const float *q, int64_t n_rows, int64_t pos,
                       const struct tensor_heads *heads);
     int64_t attention_rows; /* rows of one call at most */
+
+    /* ---- limits (limits.h) ---- */
+    /* Multiplies and adds on registers, as the products do; returns the operations done. */
+    uint64_t (*limit_int8)(uint64_t rounds);
+    uint64_t (*limit_f32)(uint64_t rounds);
+    /* Reads `bytes`, a multiple of 256. */
+    void (*limit_read)(const void *data, size_t bytes);
 };
 
 extern const struct tensor_isa tensor_isa_ref;

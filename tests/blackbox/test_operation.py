@@ -283,6 +283,20 @@ def test_inspect_json_has_everything():
     assert seen["chat_template"]["works"] is True
 
 
+def test_bench_puts_every_figure_beside_its_limit():
+    run = run_valet("bench", MODEL, "--rounds", "1", "--prompt", "128", "--depth", "32", "--json", timeout=60 * SLOW)
+    assert run.returncode == 0, run.stderr
+    seen = json.loads(run.stdout)
+    assert all(seen["limits"][name] > 0 for name in ("read_bytes_per_s", "int8_ops_per_s", "f32_ops_per_s"))
+    prefill = [f for f in seen["figures"] if f["what"] == "prefill"]
+    assert [(f["tokens"], f["depth"]) for f in prefill] == [(128, 0), (128, 32)]
+    decode = [f for f in seen["figures"] if f["what"] == "decode"]
+    assert [f["batch"] for f in decode] == [1, 2, 4, 8, 16, 32]
+    for figure in seen["figures"]:
+        assert figure["tokens_per_s"] > 0 and figure["limit"] > 0
+        assert figure["fraction"] == pytest.approx(figure["tokens_per_s"] / figure["limit"], rel=1e-6)
+
+
 def test_output_that_cannot_be_written_is_an_error():
     with open("/dev/full", "w") as full:
         run = subprocess.run([BIN, "inspect", MODEL], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)

@@ -216,6 +216,34 @@ static void ref_attention(float *out, const float *q, int64_t n_rows, int64_t po
     }
 }
 
+/* Its products are in double precision, whatever the weights. */
+static uint64_t ref_limit(uint64_t rounds)
+{
+    double sum[8] = { 0 };
+    double a = 0.5;
+    for (uint64_t n = 0; n < rounds * 64; n++) {
+        __asm__ volatile("" : "+m"(a));
+        for (int i = 0; i < 8; i++)
+            sum[i] += a * 0.25;
+    }
+    for (int i = 0; i < 8; i++)
+        __asm__ volatile("" : "+m"(sum[i]));
+    return rounds * 64 * 8 * 2;
+}
+
+static void ref_limit_read(const void *data, size_t bytes)
+{
+    uint64_t sum[4] = { 0 };
+    for (size_t at = 0; at < bytes; at += sizeof sum) {
+        uint64_t v[4];
+        memcpy(v, (const uint8_t *)data + at, sizeof v);
+        for (int i = 0; i < 4; i++)
+            sum[i] ^= v[i];
+    }
+    for (int i = 0; i < 4; i++)
+        __asm__ volatile("" : "+m"(sum[i]));
+}
+
 const struct tensor_isa tensor_isa_ref = {
     .name = "ref",
     .is_available = ref_is_available,
@@ -234,4 +262,7 @@ const struct tensor_isa tensor_isa_ref = {
     .kv_write = ref_kv_write,
     .attention = ref_attention,
     .attention_rows = 8,
+    .limit_int8 = ref_limit,
+    .limit_f32 = ref_limit,
+    .limit_read = ref_limit_read,
 };

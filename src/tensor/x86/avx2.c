@@ -40,4 +40,7 @@ const struct tensor_isa tensor_isa_avx2 = {
     .kv_write = kv_write_avx2,
     .attention = attention_avx2,
     .attention_rows = 8,
+    .limit_int8 = limit_int8_avx2,
+    .limit_f32 = limit_f32_avx2,
+    .limit_read = limit_read_avx2,
 };

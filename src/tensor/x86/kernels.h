@@ -21,6 +21,9 @@ size_t kv_head_bytes_avx512(int64_t head_dim);
 void kv_write_avx512(void *head, int64_t slot, const float *k, const float *v, int64_t head_dim);
 void attention_avx512(float *out, const float *q, int64_t n_rows, int64_t pos,
                       const struct tensor_heads *heads);
+uint64_t limit_int8_avx512(uint64_t rounds);
+uint64_t limit_f32_avx512(uint64_t rounds);
+void limit_read_avx512(const void *data, size_t bytes);
 
 void act_prepare_avx2(void *act, const float *x, int64_t n);
 void matmul_avx2(float *y, const struct tensor_matrix *W, int64_t tile_first, int64_t tile_end,
@@ -34,5 +37,8 @@ size_t kv_head_bytes_avx2(int64_t head_dim);
 void kv_write_avx2(void *head, int64_t slot, const float *k, const float *v, int64_t head_dim);
 void attention_avx2(float *out, const float *q, int64_t n_rows, int64_t pos,
                     const struct tensor_heads *heads);
+uint64_t limit_int8_avx2(uint64_t rounds);
+uint64_t limit_f32_avx2(uint64_t rounds);
+void limit_read_avx2(const void *data, size_t bytes);
 
 #endif
