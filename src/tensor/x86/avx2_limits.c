@@ -12,6 +12,7 @@ enum {
 uint64_t limit_int8_avx2(uint64_t rounds)
 {
     __m256i sum[CHAINS];
+#pragma GCC unroll 12
     for (int i = 0; i < CHAINS; i++)
         sum[i] = _mm256_set1_epi32(i);
     __m256i a = _mm256_set1_epi8(1);
@@ -31,6 +32,7 @@ uint64_t limit_int8_avx2(uint64_t rounds)
 uint64_t limit_f32_avx2(uint64_t rounds)
 {
     __m256 sum[CHAINS];
+#pragma GCC unroll 12
     for (int i = 0; i < CHAINS; i++)
         sum[i] = _mm256_set1_ps((float)i);
     __m256 a = _mm256_set1_ps(0.5f);

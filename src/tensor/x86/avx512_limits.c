@@ -12,6 +12,7 @@ enum {
 uint64_t limit_int8_avx512(uint64_t rounds)
 {
     __m512i sum[CHAINS];
+#pragma GCC unroll 12
     for (int i = 0; i < CHAINS; i++)
         sum[i] = _mm512_set1_epi32(i);
     __m512i a = _mm512_set1_epi8(1);
@@ -30,6 +31,7 @@ uint64_t limit_int8_avx512(uint64_t rounds)
 uint64_t limit_f32_avx512(uint64_t rounds)
 {
     __m512 sum[CHAINS];
+#pragma GCC unroll 12
     for (int i = 0; i < CHAINS; i++)
         sum[i] = _mm512_set1_ps((float)i);
     __m512 a = _mm512_set1_ps(0.5f);
