@@ -3,8 +3,8 @@
  * white space, control characters) against golden values of the dequantised weights, on every
  * instruction set of this machine (tests/golden/README.md).
  *
- * Mean absolute difference: 0.001 on the reference kernels, 0.065 where activations are rounded
- * to int8 in blocks of 32; mean negative log-likelihood within 0.01.
+ * Mean absolute difference: 0.001 on the reference kernels, 0.04 where activations are rounded to
+ * int8 in blocks of 32, some of them with a rest; mean negative log-likelihood within 0.005.
  */
 #include <check.h>
 #include <math.h>
@@ -68,12 +68,12 @@ static size_t take(void *arg, struct valet_start *starts, size_t room)
     size_t n = 0;
     while (n < room && g_next < g_text_count) {
         struct text *t = &g_texts[g_next++];
-        t->request = (struct valet_request){
-            .prompt = t->ids, .prompt_count = t->count, .prompt_logprobs = true
-        };
-        starts[n++] = (struct valet_start){
-            .work = t, .request = &t->request, .blocks = valet_engine_blocks(t->count, 0)
-        };
+        t->request = (struct valet_request){ .prompt = t->ids,
+                                             .prompt_count = t->count,
+                                             .prompt_logprobs = true };
+        starts[n++] = (struct valet_start){ .work = t,
+                                            .request = &t->request,
+                                            .blocks = valet_engine_blocks(t->count, 0) };
     }
     return n;
 }
@@ -155,7 +155,7 @@ static void measure(const char *isa, double tolerance)
     printf("%s: %d tokens, mean |difference| %.7f, mean nll %.5f (oracle %.5f)\n", isa, tokens,
            difference / tokens, nll / tokens, nll_expected / tokens);
     ck_assert_double_le(difference / tokens, tolerance);
-    ck_assert_double_le(fabs(nll - nll_expected) / tokens, 0.01);
+    ck_assert_double_le(fabs(nll - nll_expected) / tokens, 0.005);
     ck_assert_uint_eq(mem_live_blocks(), 0);
 }
 
@@ -171,7 +171,7 @@ START_TEST(fast_logprobs_are_near_the_oracles)
     for (size_t i = 0; i < sizeof isas / sizeof isas[0]; i++) {
         const struct tensor_isa *found;
         if (tensor_isa_find(isas[i], &found, NULL) == OK)
-            measure(isas[i], 0.065);
+            measure(isas[i], 0.04);
     }
 }
 END_TEST

@@ -82,4 +82,20 @@ X86_INLINE __m256 avx2_exp(__m256 x)
     return avx2_scale(p, n);
 }
 
+/* 2^x for x <= 0: see avx512_exp2, whose bits it has. */
+X86_INLINE __m256 avx2_exp2(__m256 x)
+{
+    x = _mm256_max_ps(_mm256_set1_ps(-126.0f), x);
+    __m256 n = _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m256 f = _mm256_sub_ps(x, n);
+    __m256 p = _mm256_set1_ps(1.326472708e-3f);
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(9.671512862e-3f));
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(5.550733746e-2f));
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(2.402224208e-1f));
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(6.931469776e-1f));
+    p = _mm256_fmadd_ps(p, f, _mm256_set1_ps(1.0f));
+    __m256i power = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+    return _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32(power, 23)));
+}
+
 #endif

@@ -1,8 +1,5 @@
 /*
- * The KV cache and attention for AVX2. Keys in tiles of 32 from position 0; in a tile the
- * dimensions of a score from 0 on, then a fixed tree for maximum and sum, then the values in
- * the order of keys. What came before a tile is rescaled once. The tree of the sum is that of
- * avx512_attention.c: lanes 16 apart, then 8, 4, 2, 1.
+ * The KV cache and attention for AVX2, with the order and the bits of avx512_attention.c.
  */
 #include <math.h>
 #include <string.h>
@@ -12,7 +9,7 @@
 
 enum {
     TILE_REGISTERS = TENSOR_KV_BLOCK / 8,
-    PAIRS = 4 /* (row, query head) pairs that share a load of keys and values */
+    PAIRS = 6 /* (row, query head) pairs that share a load of keys and values, at most */
 };
 
 /*
@@ -62,34 +59,39 @@ struct attend {
     int64_t keys_min; /* the first and the last key that any pair sees, and one more */
     int64_t keys_max;
     float max[PAIRS];
-    float sum[PAIRS];
-    float p[PAIRS][TENSOR_KV_BLOCK]; /* scores of the current tile, then e^(score - max) */
+    float sum[PAIRS][16];
+    float p[PAIRS][TENSOR_KV_BLOCK]; /* scores of the current tile, then 2^(score - max) */
     float keep[PAIRS];               /* what the earlier tiles are multiplied with */
     float acc[PAIRS][X86_HEAD_DIM_MAX];
 };
 
-/* s->p = scale q k^T for the 16 keys of a tile from `first` on. */
+#define LOG2_E 1.44269504f
+
+/*
+ * s->p = scale q k^T for the 16 keys of a tile from `first` on, times log2 e so that powers are
+ * of 2.
+ */
 X86_INLINE void half_scores(struct attend *s, const uint8_t *keys, int64_t head_dim, float scale,
-                            const int first)
+                            const int first, const int n)
 {
     __m256 score[PAIRS][2];
-#pragma GCC unroll 4
-    for (int i = 0; i < PAIRS; i++)
+#pragma GCC unroll 6
+    for (int i = 0; i < n; i++)
         score[i][0] = score[i][1] = _mm256_setzero_ps();
     for (int64_t d = 0; d < head_dim; d++) {
         const uint8_t *at = keys + (size_t)(d * TENSOR_KV_BLOCK + first) * 2;
         __m256 k0 = avx2_load_f16(at);
         __m256 k1 = avx2_load_f16(at + 16);
-#pragma GCC unroll 4
-        for (int i = 0; i < PAIRS; i++) {
+#pragma GCC unroll 6
+        for (int i = 0; i < n; i++) {
             __m256 q = _mm256_set1_ps(s->q[i][d]);
             score[i][0] = _mm256_fmadd_ps(k0, q, score[i][0]);
             score[i][1] = _mm256_fmadd_ps(k1, q, score[i][1]);
         }
     }
-    __m256 scales = _mm256_set1_ps(scale);
-#pragma GCC unroll 4
-    for (int i = 0; i < PAIRS; i++) {
+    __m256 scales = _mm256_set1_ps(scale * LOG2_E);
+#pragma GCC unroll 6
+    for (int i = 0; i < n; i++) {
         _mm256_storeu_ps(s->p[i] + first, _mm256_mul_ps(score[i][0], scales));
         _mm256_storeu_ps(s->p[i] + first + 8, _mm256_mul_ps(score[i][1], scales));
     }
@@ -114,6 +116,22 @@ X86_INLINE __m256 lanes_of(uint32_t bits)
     return _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, bit));
 }
 
+/* Raises the maximum of a pair, and says what came before is multiplied with. */
+X86_INLINE void raise_max(struct attend *s, int i, float max)
+{
+    s->keep[i] = 1.0f;
+    if (!(max > s->max[i]))
+        return;
+    s->keep[i] = s->max[i] == -INFINITY
+                     ? 0.0f
+                     : _mm256_cvtss_f32(avx2_exp2(_mm256_set1_ps(s->max[i] - max)));
+    s->max[i] = max;
+    __m256 keep = _mm256_set1_ps(s->keep[i]);
+#pragma GCC unroll 2
+    for (int k = 0; k < 16; k += 8)
+        _mm256_storeu_ps(s->sum[i] + k, _mm256_mul_ps(_mm256_loadu_ps(s->sum[i] + k), keep));
+}
+
 /* Moves maximum and sum of one pair over a tile of which it sees the keys `seen`. */
 X86_INLINE void tile_softmax(struct attend *s, int i, uint32_t seen)
 {
@@ -130,33 +148,34 @@ X86_INLINE void tile_softmax(struct attend *s, int i, uint32_t seen)
         mask[k] = lanes_of(seen >> 8 * k);
         score[k] = _mm256_blendv_ps(lowest, _mm256_loadu_ps(s->p[i] + 8 * k), mask[k]);
     }
-    float max = avx2_max(
-        _mm256_max_ps(_mm256_max_ps(score[0], score[1]), _mm256_max_ps(score[2], score[3])));
-    max = max > s->max[i] ? max : s->max[i];
+    raise_max(s, i,
+              avx2_max(_mm256_max_ps(_mm256_max_ps(score[0], score[1]),
+                                     _mm256_max_ps(score[2], score[3]))));
+    __m256 top = _mm256_set1_ps(s->max[i]);
 #pragma GCC unroll 4
     for (int k = 0; k < TILE_REGISTERS; k++) {
-        score[k] = avx2_exp(_mm256_sub_ps(score[k], _mm256_set1_ps(max)));
-        score[k] = _mm256_and_ps(score[k], mask[k]);
+        score[k] = _mm256_and_ps(avx2_exp2(_mm256_sub_ps(score[k], top)), mask[k]);
         _mm256_storeu_ps(s->p[i] + 8 * k, score[k]);
     }
-    float keep = _mm256_cvtss_f32(avx2_exp(_mm256_set1_ps(s->max[i] - max)));
-    s->keep[i] = s->max[i] == -INFINITY ? 0.0f : s->max[i] == max ? 1.0f : keep;
-    s->max[i] = max;
-    s->sum[i] = s->sum[i] * s->keep[i] + avx2_sum(_mm256_add_ps(_mm256_add_ps(score[0], score[2]),
-                                                                _mm256_add_ps(score[1], score[3])));
+#pragma GCC unroll 2
+    for (int k = 0; k < 2; k++) {
+        float *sum = s->sum[i] + 8 * k;
+        _mm256_storeu_ps(
+            sum, _mm256_add_ps(_mm256_loadu_ps(sum), _mm256_add_ps(score[k], score[k + 2])));
+    }
 }
 
 /* acc += p v for the keys t_begin..t_end-1, each for the pairs that see it, or for all. */
 X86_INLINE void values_of_keys(const struct attend *s, __m256 acc[PAIRS][2], const uint8_t *values,
                                int64_t dim8, bool second, int64_t t_begin, int64_t t_end,
-                               const uint32_t seen[PAIRS], const bool by_all)
+                               const uint32_t seen[PAIRS], const bool by_all, const int n)
 {
     for (int64_t t = t_begin; t < t_end; t++) {
         const uint8_t *v = values + (size_t)(t * dim8) * 2;
         __m256 v0 = avx2_load_f16(v);
         __m256 v1 = second ? avx2_load_f16(v + 16) : _mm256_setzero_ps();
-#pragma GCC unroll 4
-        for (int i = 0; i < PAIRS; i++) {
+#pragma GCC unroll 6
+        for (int i = 0; i < n; i++) {
             __m256 p = _mm256_set1_ps(s->p[i][t]);
             __m256 sum0 = _mm256_fmadd_ps(p, v0, acc[i][0]);
             __m256 sum1 = _mm256_fmadd_ps(p, v1, acc[i][1]);
@@ -173,11 +192,11 @@ X86_INLINE void values_of_keys(const struct attend *s, __m256 acc[PAIRS][2], con
  * the value of a key it does not see: 0 times infinity is not 0.
  */
 X86_INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim8,
-                            const uint32_t seen[PAIRS])
+                            const uint32_t seen[PAIRS], const int n)
 {
     uint32_t by_all = UINT32_MAX;
     uint32_t by_any = 0;
-    for (int i = 0; i < PAIRS; i++) {
+    for (int i = 0; i < n; i++) {
         by_all &= seen[i];
         by_any |= seen[i];
     }
@@ -189,19 +208,19 @@ X86_INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim
     for (int64_t d = 0; d < dim8; d += 16) {
         bool second = d + 8 < dim8;
         __m256 acc[PAIRS][2];
-#pragma GCC unroll 4
-        for (int i = 0; i < PAIRS; i++) {
+#pragma GCC unroll 6
+        for (int i = 0; i < n; i++) {
             __m256 keep = _mm256_set1_ps(s->keep[i]);
             acc[i][0] = _mm256_mul_ps(_mm256_loadu_ps(s->acc[i] + d), keep);
             acc[i][1] = second ? _mm256_mul_ps(_mm256_loadu_ps(s->acc[i] + d + 8), keep)
                                : _mm256_setzero_ps();
         }
         const uint8_t *v = values + d * 2;
-        values_of_keys(s, acc, v, dim8, second, begin, all_begin, seen, false);
-        values_of_keys(s, acc, v, dim8, second, all_begin, all_end, seen, true);
-        values_of_keys(s, acc, v, dim8, second, all_end, end, seen, false);
-#pragma GCC unroll 4
-        for (int i = 0; i < PAIRS; i++) {
+        values_of_keys(s, acc, v, dim8, second, begin, all_begin, seen, false, n);
+        values_of_keys(s, acc, v, dim8, second, all_begin, all_end, seen, true, n);
+        values_of_keys(s, acc, v, dim8, second, all_end, end, seen, false, n);
+#pragma GCC unroll 6
+        for (int i = 0; i < n; i++) {
             _mm256_storeu_ps(s->acc[i] + d, acc[i][0]);
             if (second)
                 _mm256_storeu_ps(s->acc[i] + d + 8, acc[i][1]);
@@ -209,13 +228,14 @@ X86_INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim
     }
 }
 
-static void attend_pairs(struct attend *s, const struct tensor_heads *heads)
+/* All tiles for `n` pairs, n a constant so that what they share stays in registers. */
+X86_INLINE void attend_pairs(struct attend *s, const struct tensor_heads *heads, const int n)
 {
     int64_t head_dim = heads->head_dim;
     int64_t dim8 = dim_8(head_dim);
-    for (int i = 0; i < PAIRS; i++) {
+    for (int i = 0; i < n; i++) {
         s->max[i] = -INFINITY;
-        s->sum[i] = 0;
+        memset(s->sum[i], 0, sizeof s->sum[i]);
         memset(s->acc[i], 0, (size_t)dim8 * sizeof(float));
     }
     int64_t first = s->keys_min / TENSOR_KV_BLOCK * TENSOR_KV_BLOCK;
@@ -223,19 +243,30 @@ static void attend_pairs(struct attend *s, const struct tensor_heads *heads)
         const uint8_t *head =
             heads->kv_head + heads->blocks[first / TENSOR_KV_BLOCK] * heads->block_bytes;
         uint32_t seen[PAIRS];
-        half_scores(s, head, head_dim, heads->scale, 0);
-        half_scores(s, head, head_dim, heads->scale, 16);
-        for (int i = 0; i < PAIRS; i++) {
+        half_scores(s, head, head_dim, heads->scale, 0, n);
+        half_scores(s, head, head_dim, heads->scale, 16, n);
+        for (int i = 0; i < n; i++) {
             seen[i] = keys_seen(s, i, first);
             tile_softmax(s, i, seen[i]);
         }
-        tile_values(s, values_of(head, head_dim), dim8, seen);
+        tile_values(s, values_of(head, head_dim), dim8, seen, n);
     }
+}
+
+static void attend_6(struct attend *s, const struct tensor_heads *heads)
+{
+    attend_pairs(s, heads, 6);
+}
+
+static void attend_4(struct attend *s, const struct tensor_heads *heads)
+{
+    attend_pairs(s, heads, 4);
 }
 
 static void store_pair(const struct attend *s, int i, int64_t head_dim)
 {
-    __m256 inverse = _mm256_set1_ps(1.0f / s->sum[i]);
+    __m256 lanes = _mm256_add_ps(_mm256_loadu_ps(s->sum[i]), _mm256_loadu_ps(s->sum[i] + 8));
+    __m256 inverse = _mm256_set1_ps(1.0f / avx2_sum(lanes));
     for (int64_t d = 0; d < head_dim; d += 8)
         avx2_store(s->out[i] + d, head_dim - d,
                    _mm256_mul_ps(_mm256_loadu_ps(s->acc[i] + d), inverse));
@@ -261,14 +292,18 @@ void attention_avx2(float *out, const float *q, int64_t n_rows, int64_t pos,
     ASSERT(heads->head_dim <= X86_HEAD_DIM_MAX);
     struct attend s;
     int64_t count = n_rows * heads->group;
-    for (int64_t first = 0; first < count; first += PAIRS) {
+    for (int64_t first = 0; first < count;) {
         int64_t n = count - first < PAIRS ? count - first : PAIRS;
         s.keys_max = 0;
         s.keys_min = INT64_MAX;
         for (int i = 0; i < PAIRS; i++) /* a free place repeats the first pair */
             place_pair(&s, i, first + (i < n ? i : 0), out, q, pos, heads);
-        attend_pairs(&s, heads);
+        if (n > 4)
+            attend_6(&s, heads);
+        else
+            attend_4(&s, heads);
         for (int i = 0; i < n; i++)
             store_pair(&s, i, heads->head_dim);
+        first += n;
     }
 }

@@ -46,39 +46,77 @@ X86_INLINE bool has_nan(const __m256 x[4])
     return _mm256_movemask_ps(nan) != 0;
 }
 
+/* The block of 32 that begins `left` before the end of a row, zeros behind it. */
+X86_INLINE void load_block(__m256 v[4], const float *x, int64_t left)
+{
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++)
+        v[i] = left > 8 * i ? avx2_load(x + 8 * i, left - 8 * i) : _mm256_setzero_ps();
+}
+
+/* Sum of squares: see avx512_matmul.c. */
+X86_INLINE float energy_of(const float *x, int64_t n)
+{
+    __m256 low = _mm256_setzero_ps();
+    __m256 high = _mm256_setzero_ps();
+    for (int64_t k = 0; k < n; k += X86_BLOCK) {
+        __m256 v[4];
+        load_block(v, x + k, n - k);
+        low = _mm256_fmadd_ps(v[2], v[2], _mm256_fmadd_ps(v[0], v[0], low));
+        high = _mm256_fmadd_ps(v[3], v[3], _mm256_fmadd_ps(v[1], v[1], high));
+    }
+    return avx2_sum(_mm256_add_ps(low, high));
+}
+
+/* Stores 32 values as bytes; the sums of their halves in the first two lanes. */
+X86_INLINE __m128i store_bytes(uint8_t *out, const __m256i q[4])
+{
+    /* The packs work in halves of registers and leave the groups of 4 bytes in disorder. */
+    __m256i p = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
+    p = _mm256_permutevar8x32_epi32(p, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    _mm256_storeu_si256((__m256i *)(void *)out, p);
+    /* Four sums of each half, added. */
+    __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), p);
+    __m256i sums = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+    sums = _mm256_hadd_epi32(sums, sums);
+    sums = _mm256_hadd_epi32(sums, sums);
+    return _mm_unpacklo_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+}
+
 /* As act_prepare_avx512, to the bit. */
 void act_prepare_avx2(void *act, const float *x, int64_t n)
 {
     size_t blocks = (size_t)((n + X86_BLOCK - 1) / X86_BLOCK);
     const struct x86_act a = x86_act_of(n);
     uint8_t *row = act;
+    float energy = energy_of(x, n);
+    memset(row + a.has_rest, 0, a.row_bytes - a.has_rest);
     for (size_t b = 0; b < blocks; b++) {
-        int64_t left = n - (int64_t)b * X86_BLOCK;
         __m256 v[4];
-        for (int i = 0; i < 4; i++)
-            v[i] = left > 8 * i ? avx2_load(x + b * X86_BLOCK + 8 * i, left - 8 * i)
-                                : _mm256_setzero_ps();
+        load_block(v, x + b * X86_BLOCK, n - (int64_t)b * X86_BLOCK);
         float max = abs_max(v);
         bool finite = !has_nan(v) && max <= FLT_MAX;
         float inverse = 127.0f / max;
         bool zeros = !finite || inverse > FLT_MAX;
         __m256i q[4];
-        for (int i = 0; i < 4; i++)
-            q[i] = zeros ? _mm256_setzero_si256()
-                         : _mm256_cvtps_epi32(_mm256_mul_ps(v[i], _mm256_set1_ps(inverse)));
-        /* The packs work in halves of registers and leave the groups of 4 bytes in disorder. */
-        __m256i p =
-            _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
-        p = _mm256_permutevar8x32_epi32(p, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-        _mm256_storeu_si256((__m256i *)(void *)(row + b * X86_BLOCK), p);
-        /* Four sums of each half, added. */
-        __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), p);
-        __m256i sums = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-        sums = _mm256_hadd_epi32(sums, sums);
-        sums = _mm256_hadd_epi32(sums, sums);
-        __m128i both =
-            _mm_unpacklo_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
-        x86_act_sums(row, &a, b, finite ? max / 127.0f : NAN, both);
+        __m256i r[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            __m256 t = zeros ? _mm256_setzero_ps() : _mm256_mul_ps(v[i], _mm256_set1_ps(inverse));
+            q[i] = _mm256_cvtps_epi32(t);
+            __m256 rest = _mm256_sub_ps(t, _mm256_cvtepi32_ps(q[i]));
+            r[i] = _mm256_cvtps_epi32(_mm256_mul_ps(rest, _mm256_set1_ps(254.0f)));
+        }
+        __m128i sums = store_bytes(row + b * X86_BLOCK, q);
+        __m128i rest_sums = _mm_setzero_si128();
+        uint8_t *rest = row + a.rest + b * X86_BLOCK;
+        if (x86_act_has_rest(max, energy)) {
+            rest_sums = store_bytes(rest, r);
+            row[a.has_rest + b / 8] |= (uint8_t)(1u << b % 8);
+        } else {
+            memset(rest, 0, X86_BLOCK);
+        }
+        x86_act_sums(row, &a, b, finite ? max / 127.0f : NAN, sums, rest_sums);
     }
 }
 
@@ -361,6 +399,51 @@ X86_INLINE void tile_blocks(__m256 *sum, const enum tensor_type type, const uint
     }
 }
 
+/*
+ * sum += what the rests of rows stand for (x86.h), block by block, each for the rows that have
+ * one: what is beside a row changes none of its bits.
+ */
+X86_INLINE void tile_rests(__m256 *sum, const enum tensor_type type, const uint8_t *w,
+                           int64_t n_blocks, const struct rows *a, const int n)
+{
+    const struct tensor_form form = tensor_form(type);
+    const __m256i table = table_of(type);
+    const int count = x86_group_blocks(type);
+    const bool halves = form.scale_len == 16;
+    for (int64_t word = 0; word * 64 < n_blocks; word++) {
+        for (uint64_t any = x86_act_rests(a->row, &a->at, word, n); any; any &= any - 1) {
+            int64_t b = word * 64 + __builtin_ctzll(any);
+            const uint8_t *at = w + (size_t)(b / count) * x86_group_bytes(type, TILE);
+            const size_t nth = (size_t)(b % count);
+            const struct group g = load_group(type, at);
+            const uint8_t *sc = at + x86_sc_at(type, TILE) + nth * x86_sc_bytes(type, TILE);
+            at += x86_codes_at(type, TILE) + nth * x86_codes_bytes(type, TILE);
+            const uint8_t *p[ROWS];
+            __m256i dot[2][ROWS];
+#pragma GCC unroll 4
+            for (int r = 0; r < n; r++) {
+                const uint8_t *row = a->row[r];
+                p[r] = row + a->at.rest + b * X86_BLOCK;
+                dot[0][r] = dot_start(type, halves ? x86_act_i32(row, a->at.rest_offset16, 2 * b)
+                                                   : x86_act_i32(row, a->at.rest_offset, b));
+                if (halves)
+                    dot[1][r] = dot_start(type, x86_act_i32(row, a->at.rest_offset16, 2 * b + 1));
+            }
+            half_dots(dot[0], type, table, at, 0, p, n);
+            half_dots(dot[halves], type, table, at, 1, p, n);
+#pragma GCC unroll 4
+            for (int r = 0; r < n; r++) {
+                if (!x86_act_has(a->row[r], &a->at, b))
+                    continue;
+                float scale = x86_act_f32(a->row[r], a->at.scale, b) * X86_REST_SCALE;
+                sum[r] = add_scaled(sum[r], dot[0][r], load_scales(form, &g, sc, 0).d, scale);
+                if (halves)
+                    sum[r] = add_scaled(sum[r], dot[1][r], load_scales(form, &g, sc, 1).d, scale);
+            }
+        }
+    }
+}
+
 /* ---- plain weights ---- */
 
 X86_INLINE __m256 load_bf16(const uint8_t *p)
@@ -416,6 +499,7 @@ X86_INLINE void tile_rows(const struct job *job, const enum tensor_type type, in
         for (int r = 0; r < n; r++)
             a.row[r] = (const uint8_t *)job->act + (size_t)(row + r) * a.at.row_bytes;
         tile_blocks(sum, type, w, W->n_in / X86_BLOCK, &a, n);
+        tile_rests(sum, type, w, W->n_in / X86_BLOCK, &a, n);
     }
     int64_t left = W->n_out - tile * TILE;
 #pragma GCC unroll 4

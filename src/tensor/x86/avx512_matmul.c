@@ -11,7 +11,8 @@
  *
  * Order of the sums in f32: the blocks of 32 from 0 on; in a block the products, then the
  * minimum; where scales are for 16 inputs the products of the first 16, of the second, then
- * their minima. The same instructions for 1 row and for many: hence an output's bits do not
+ * their minima; after all blocks the rests (x86.h) of those that have one, from 0 on, whose share
+ * in the minima is in s*sum(p) already. The same instructions for 1 row and for many: hence an output's bits do not
  * depend on the batch.
  */
 #include <float.h>
@@ -32,6 +33,45 @@ typedef int32_t lanes32 __attribute__((vector_size(64)));
 
 /* ---- activations ---- */
 
+/* The block of 32 that begins `left` before the end of a row, zeros behind it. */
+X86_INLINE void load_block(__m512 v[2], const float *x, int64_t left)
+{
+    v[0] = _mm512_maskz_loadu_ps(avx512_tail(left), x);
+    v[1] = _mm512_maskz_loadu_ps(avx512_tail(left > 16 ? left - 16 : 0), x + 16);
+}
+
+/* Sum of squares, in 16 lanes, then the tree of avx512_sum. */
+X86_INLINE float energy_of(const float *x, int64_t n)
+{
+    __m512 sum = _mm512_setzero_ps();
+    for (int64_t k = 0; k < n; k += X86_BLOCK) {
+        __m512 v[2];
+        load_block(v, x + k, n - k);
+        sum = _mm512_fmadd_ps(v[0], v[0], sum);
+        sum = _mm512_fmadd_ps(v[1], v[1], sum);
+    }
+    return avx512_sum(sum);
+}
+
+/* Stores 32 values as bytes; the sums of their halves in the first two lanes. */
+X86_INLINE __m128i store_bytes(uint8_t *out, __m512i q0, __m512i q1)
+{
+    __m256i p = _mm256_setr_m128i(_mm512_cvtsepi32_epi8(q0), _mm512_cvtsepi32_epi8(q1));
+    _mm256_storeu_si256((__m256i *)(void *)out, p);
+    /* Four sums of each half, added. */
+    __m256i sums = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), p);
+    sums = _mm256_hadd_epi32(sums, sums);
+    sums = _mm256_hadd_epi32(sums, sums);
+    return _mm_unpacklo_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+}
+
+/* (t - q) * 254 to nearest: what rounding t to q left. */
+X86_INLINE __m512i rest_of(__m512 t, __m512i q)
+{
+    __m512 rest = _mm512_sub_ps(t, _mm512_cvtepi32_ps(q));
+    return _mm512_cvtps_epi32(_mm512_mul_ps(rest, _mm512_set1_ps(254.0f)));
+}
+
 /*
  * Scale max|x|/127, p = x * (127 / max|x|) rounded to nearest even. A block so small that
  * 127 / max overflows counts as zeros. One with a NaN or an infinity gets the scale NaN,
@@ -42,30 +82,32 @@ void act_prepare_avx512(void *act, const float *x, int64_t n)
     size_t blocks = (size_t)((n + X86_BLOCK - 1) / X86_BLOCK);
     const struct x86_act a = x86_act_of(n);
     uint8_t *row = act;
+    float energy = energy_of(x, n);
+    memset(row + a.has_rest, 0, a.row_bytes - a.has_rest);
     for (size_t b = 0; b < blocks; b++) {
-        int64_t left = n - (int64_t)b * X86_BLOCK;
-        __mmask16 m0 = avx512_tail(left);
-        __mmask16 m1 = avx512_tail(left > 16 ? left - 16 : 0);
-        __m512 x0 = _mm512_maskz_loadu_ps(m0, x + b * X86_BLOCK);
-        __m512 x1 = _mm512_maskz_loadu_ps(m1, x + b * X86_BLOCK + 16);
-        float max = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(x0), _mm512_abs_ps(x1)));
-        bool finite = _mm512_cmp_ps_mask(x0, x1, _CMP_UNORD_Q) == 0 && max <= FLT_MAX;
+        __m512 v[2];
+        load_block(v, x + b * X86_BLOCK, n - (int64_t)b * X86_BLOCK);
+        float max = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(v[0]), _mm512_abs_ps(v[1])));
+        bool finite = _mm512_cmp_ps_mask(v[0], v[1], _CMP_UNORD_Q) == 0 && max <= FLT_MAX;
         float inverse = 127.0f / max;
         if (!finite || inverse > FLT_MAX) {
-            x0 = x1 = _mm512_setzero_ps();
+            v[0] = v[1] = _mm512_setzero_ps();
             inverse = 0;
         }
-        __m512i q0 = _mm512_cvtps_epi32(_mm512_mul_ps(x0, _mm512_set1_ps(inverse)));
-        __m512i q1 = _mm512_cvtps_epi32(_mm512_mul_ps(x1, _mm512_set1_ps(inverse)));
-        __m256i p = _mm256_setr_m128i(_mm512_cvtsepi32_epi8(q0), _mm512_cvtsepi32_epi8(q1));
-        _mm256_storeu_si256((__m256i *)(void *)(row + b * X86_BLOCK), p);
-        /* Four sums of each half, added. */
-        __m256i sums = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), p);
-        sums = _mm256_hadd_epi32(sums, sums);
-        sums = _mm256_hadd_epi32(sums, sums);
-        __m128i both =
-            _mm_unpacklo_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
-        x86_act_sums(row, &a, b, finite ? max / 127.0f : NAN, both);
+        __m512 t0 = _mm512_mul_ps(v[0], _mm512_set1_ps(inverse));
+        __m512 t1 = _mm512_mul_ps(v[1], _mm512_set1_ps(inverse));
+        __m512i q0 = _mm512_cvtps_epi32(t0);
+        __m512i q1 = _mm512_cvtps_epi32(t1);
+        __m128i sums = store_bytes(row + b * X86_BLOCK, q0, q1);
+        __m128i rest_sums = _mm_setzero_si128();
+        uint8_t *rest = row + a.rest + b * X86_BLOCK;
+        if (x86_act_has_rest(max, energy)) {
+            rest_sums = store_bytes(rest, rest_of(t0, q0), rest_of(t1, q1));
+            row[a.has_rest + b / 8] |= (uint8_t)(1u << b % 8);
+        } else {
+            memset(rest, 0, X86_BLOCK);
+        }
+        x86_act_sums(row, &a, b, finite ? max / 127.0f : NAN, sums, rest_sums);
     }
 }
 
@@ -229,18 +271,25 @@ X86_INLINE __m512 add_min(__m512 sum, __m512 m, float scaled_sum)
     return _mm512_fnmadd_ps(m, _mm512_set1_ps(scaled_sum), sum);
 }
 
+/* Where the bytes of rows are that meet the weights, and -128 * their sums. */
+struct bytes {
+    size_t at;
+    size_t offset;
+    size_t offset16;
+};
+
 /* The integers of block `b`: the dots of inputs 0..15 and 16..31, or parts of their sum. */
 X86_INLINE void block_dots(__m512i dot0[ROWS], __m512i dot1[ROWS], const struct tensor_form form,
                            __m512i table, const uint8_t *w, int64_t b, const struct rows *a,
-                           const int n)
+                           const struct bytes bytes, const int n)
 {
 #pragma GCC unroll 8
     for (int r = 0; r < n; r++) {
         const bool halves = form.scale_len == 16;
         const uint8_t *row = a->row[r];
-        dot0[r] = dot_start(form, halves ? x86_act_i32(row, a->at.offset16, 2 * b)
-                                         : x86_act_i32(row, a->at.offset, b));
-        dot1[r] = halves ? dot_start(form, x86_act_i32(row, a->at.offset16, 2 * b + 1))
+        dot0[r] = dot_start(form, halves ? x86_act_i32(row, bytes.offset16, 2 * b)
+                                         : x86_act_i32(row, bytes.offset, b));
+        dot1[r] = halves ? dot_start(form, x86_act_i32(row, bytes.offset16, 2 * b + 1))
                          : _mm512_setzero_si512();
     }
 #pragma GCC unroll 4
@@ -255,7 +304,7 @@ X86_INLINE void block_dots(__m512i dot0[ROWS], __m512i dot1[ROWS], const struct 
         }
 #pragma GCC unroll 8
         for (int r = 0; r < n; r++) {
-            const uint8_t *p = a->row[r] + b * X86_BLOCK;
+            const uint8_t *p = a->row[r] + bytes.at + b * X86_BLOCK;
             dot0[r] = _mm512_dpbusd_epi32(dot0[r], q0, broadcast4(p + 4 * j0));
             dot1[r] = _mm512_dpbusd_epi32(dot1[r], q1, broadcast4(p + 4 * j1));
         }
@@ -295,6 +344,7 @@ X86_INLINE void tile_blocks(__m512 *sum, const enum tensor_type type, const uint
     const struct tensor_form form = tensor_form(type);
     const __m512i table = table_of(form);
     const int count = x86_group_blocks(type);
+    const struct bytes p = { 0, a->at.offset, a->at.offset16 };
     for (int64_t first = 0; first < n_blocks; first += count, w += x86_group_bytes(type, TILE)) {
         const uint8_t *codes_at = w + x86_codes_at(type, TILE);
         const uint8_t *sc = w + x86_sc_at(type, TILE);
@@ -304,7 +354,7 @@ X86_INLINE void tile_blocks(__m512 *sum, const enum tensor_type type, const uint
         for (int64_t b = first; b < first + count; b++) {
             __m512i dot0[ROWS];
             __m512i dot1[ROWS];
-            block_dots(dot0, dot1, form, table, codes_at, b, a, n);
+            block_dots(dot0, dot1, form, table, codes_at, b, a, p, n);
             __asm__ volatile("" ::: "memory"); /* not earlier: registers, and a step back */
             if (!form.has_scales)
                 g = load_group(type, w);
@@ -312,6 +362,47 @@ X86_INLINE void tile_blocks(__m512 *sum, const enum tensor_type type, const uint
             block_add(sum, form, &s, dot0, dot1, b, a, n);
             codes_at += x86_codes_bytes(type, TILE);
             sc += x86_sc_bytes(type, TILE);
+        }
+    }
+}
+
+/*
+ * sum += what the rests of rows stand for (x86.h), block by block, each for the rows that have
+ * one: what is beside a row changes none of its bits.
+ */
+X86_INLINE void tile_rests(__m512 *sum, const enum tensor_type type, const uint8_t *w,
+                           int64_t n_blocks, const struct rows *a, const int n)
+{
+    const struct tensor_form form = tensor_form(type);
+    const __m512i table = table_of(form);
+    const int count = x86_group_blocks(type);
+    const struct bytes rest = { a->at.rest, a->at.rest_offset, a->at.rest_offset16 };
+    for (int64_t word = 0; word * 64 < n_blocks; word++) {
+        for (uint64_t any = x86_act_rests(a->row, &a->at, word, n); any; any &= any - 1) {
+            int64_t b = word * 64 + __builtin_ctzll(any);
+            const uint8_t *at = w + (size_t)(b / count) * x86_group_bytes(type, TILE);
+            const size_t nth = (size_t)(b % count);
+            const struct group g = load_group(type, at);
+            const struct scales s =
+                load_scales(form, &g, at + x86_sc_at(type, TILE) + nth * x86_sc_bytes(type, TILE));
+            __m512i dot0[ROWS];
+            __m512i dot1[ROWS];
+            block_dots(dot0, dot1, form, table,
+                       at + x86_codes_at(type, TILE) + nth * x86_codes_bytes(type, TILE), b, a,
+                       rest, n);
+#pragma GCC unroll 8
+            for (int r = 0; r < n; r++) {
+                __mmask16 m = x86_act_has(a->row[r], &a->at, b) ? 0xffff : 0;
+                __m512 scale =
+                    _mm512_set1_ps(x86_act_f32(a->row[r], a->at.scale, b) * X86_REST_SCALE);
+                if (form.scale_len == 32)
+                    dot0[r] = _mm512_add_epi32(dot0[r], dot1[r]);
+                sum[r] = _mm512_mask3_fmadd_ps(_mm512_mul_ps(s.d[0], scale),
+                                               _mm512_cvtepi32_ps(dot0[r]), sum[r], m);
+                if (form.scale_len == 16)
+                    sum[r] = _mm512_mask3_fmadd_ps(_mm512_mul_ps(s.d[1], scale),
+                                                   _mm512_cvtepi32_ps(dot1[r]), sum[r], m);
+            }
         }
     }
 }
@@ -371,6 +462,7 @@ X86_INLINE void tile_rows(const struct job *job, const enum tensor_type type, in
         for (int r = 0; r < n; r++)
             a.row[r] = (const uint8_t *)job->act + (size_t)(row + r) * a.at.row_bytes;
         tile_blocks(sum, type, w, W->n_in / X86_BLOCK, &a, n);
+        tile_rests(sum, type, w, W->n_in / X86_BLOCK, &a, n);
     }
     __mmask16 mask = avx512_tail(W->n_out - tile * TILE);
 #pragma GCC unroll 8

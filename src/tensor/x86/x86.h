@@ -136,15 +136,26 @@ void tensor_x86_pack_tile(struct tensor_matrix *m, int64_t tile, int lanes, bool
  * A prepared row of n inputs in blocks of 32: int8 p [n] with x = s * p, then the arrays at
  * these offsets in bytes, each padded to 64: s, and what minima and offsets of weights are
  * multiplied with. The rows of a batch follow each other.
+ *
+ * A block with a value that holds more than a sixteenth of the energy of its row, of which
+ * there are few, has a rest as well: x = s * (p + r/254), int8 r. Large values stand beside
+ * small ones there, and rounded to a common scale these blocks would make most of the error
+ * of a model's answers. r is 0 in all others.
  */
 struct x86_act {
-    size_t scale;        /* f32 [n/32] s */
-    size_t scaled_sum;   /* f32 [n/32] s * sum(p) */
-    size_t offset;       /* i32 [n/32] -128 * sum(p) */
-    size_t scaled_sum16; /* f32 [n/16] s * sum(p) of half a block */
-    size_t offset16;     /* i32 [n/16] -128 * sum(p) of half a block */
+    size_t scale;         /* f32 [n/32] s */
+    size_t scaled_sum;    /* f32 [n/32] s * sum(p + r/254) */
+    size_t scaled_sum16;  /* f32 [n/16] the same of half a block */
+    size_t offset;        /* i32 [n/32] -128 * sum(p) */
+    size_t offset16;      /* i32 [n/16] -128 * sum(p) of half a block */
+    size_t rest;          /* i8 [n] r */
+    size_t rest_offset;   /* i32 [n/32] -128 * sum(r) */
+    size_t rest_offset16; /* i32 [n/16] -128 * sum(r) of half a block */
+    size_t has_rest;      /* u64 [n/32/64] a bit for each block */
     size_t row_bytes;
 };
+
+#define X86_REST_SCALE (1.0f / 254.0f)
 
 X86_INLINE size_t x86_round_64(size_t n)
 {
@@ -157,10 +168,14 @@ X86_INLINE struct x86_act x86_act_of(int64_t n)
     struct x86_act a;
     a.scale = x86_round_64(blocks * X86_BLOCK);
     a.scaled_sum = a.scale + x86_round_64(blocks * 4);
-    a.offset = a.scaled_sum + x86_round_64(blocks * 4);
-    a.scaled_sum16 = a.offset + x86_round_64(blocks * 4);
-    a.offset16 = a.scaled_sum16 + x86_round_64(blocks * 8);
-    a.row_bytes = a.offset16 + x86_round_64(blocks * 8);
+    a.scaled_sum16 = a.scaled_sum + x86_round_64(blocks * 4);
+    a.offset = a.scaled_sum16 + x86_round_64(blocks * 8);
+    a.offset16 = a.offset + x86_round_64(blocks * 4);
+    a.rest = a.offset16 + x86_round_64(blocks * 8);
+    a.rest_offset = a.rest + x86_round_64(blocks * X86_BLOCK);
+    a.rest_offset16 = a.rest_offset + x86_round_64(blocks * 4);
+    a.has_rest = a.rest_offset16 + x86_round_64(blocks * 8);
+    a.row_bytes = a.has_rest + x86_round_64((blocks + 63) / 64 * 8);
     return a;
 }
 
@@ -179,20 +194,55 @@ X86_INLINE int32_t x86_act_i32(const uint8_t *row, size_t offset, int64_t i)
     return n;
 }
 
-/* Writes what follows from a block's scale and the sums of its halves, the first two lanes. */
-X86_INLINE void x86_act_sums(uint8_t *row, const struct x86_act *a, size_t b, float scale,
-                             __m128i sums)
+/* Whether a block with this largest magnitude has a rest, in a row with this sum of squares. */
+X86_INLINE bool x86_act_has_rest(float max, float energy)
+{
+    return 16.0f * max * max > energy;
+}
+
+X86_INLINE bool x86_act_has(const uint8_t *row, const struct x86_act *a, int64_t b)
+{
+    return row[a->has_rest + (size_t)(b / 8)] >> b % 8 & 1;
+}
+
+/* The words of has_rest of blocks 64 * word.., of any of `n` rows. */
+X86_INLINE uint64_t x86_act_rests(const uint8_t *const *rows, const struct x86_act *a, int64_t word,
+                                  const int n)
+{
+    uint64_t any = 0;
+    for (int r = 0; r < n; r++) {
+        uint64_t bits;
+        __builtin_memcpy(&bits, rows[r] + a->has_rest + 8 * (size_t)word, sizeof bits);
+        any |= bits;
+    }
+    return any;
+}
+
+X86_INLINE void x86_act_offsets(uint8_t *row, size_t at, size_t at16, size_t b, __m128i sums)
 {
     int sum = _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_shuffle_epi32(sums, 1)));
-    float scaled = scale * (float)sum;
     int offset = -128 * sum;
-    __builtin_memcpy(row + a->scale + 4 * b, &scale, 4);
-    __builtin_memcpy(row + a->scaled_sum + 4 * b, &scaled, 4);
-    __builtin_memcpy(row + a->offset + 4 * b, &offset, 4);
-    __m128 scaled16 = _mm_mul_ps(_mm_cvtepi32_ps(sums), _mm_set1_ps(scale));
+    __builtin_memcpy(row + at + 4 * b, &offset, 4);
     __m128i offset16 = _mm_slli_epi32(_mm_sub_epi32(_mm_setzero_si128(), sums), 7);
-    _mm_storel_pi((__m64 *)(void *)(row + a->scaled_sum16 + 8 * b), scaled16);
-    _mm_storel_epi64((__m128i *)(void *)(row + a->offset16 + 8 * b), offset16);
+    _mm_storel_epi64((__m128i *)(void *)(row + at16 + 8 * b), offset16);
+}
+
+/*
+ * Writes what follows from a block's scale and the sums of p and r in its halves, the first two
+ * lanes of each.
+ */
+X86_INLINE void x86_act_sums(uint8_t *row, const struct x86_act *a, size_t b, float scale,
+                             __m128i sums, __m128i rest_sums)
+{
+    __builtin_memcpy(row + a->scale + 4 * b, &scale, 4);
+    x86_act_offsets(row, a->offset, a->offset16, b, sums);
+    x86_act_offsets(row, a->rest_offset, a->rest_offset16, b, rest_sums);
+    __m128 rest = _mm_mul_ps(_mm_cvtepi32_ps(rest_sums), _mm_set1_ps(X86_REST_SCALE));
+    __m128 halves = _mm_add_ps(_mm_cvtepi32_ps(sums), rest);
+    _mm_storel_pi((__m64 *)(void *)(row + a->scaled_sum16 + 8 * b),
+                  _mm_mul_ps(halves, _mm_set1_ps(scale)));
+    float scaled = scale * _mm_cvtss_f32(_mm_add_ss(halves, _mm_shuffle_ps(halves, halves, 1)));
+    __builtin_memcpy(row + a->scaled_sum + 4 * b, &scaled, 4);
 }
 
 #endif
