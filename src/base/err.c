@@ -1,8 +1,11 @@
 #include "base/err.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "base/text.h"
 
 const char *base_strerror(enum base_err code)
 {
@@ -16,6 +19,22 @@ const char *base_strerror(enum base_err code)
     return "unknown error";
 }
 
+/*
+ * What came may hold anything, and may be cut within a character: no value makes a second line,
+ * moves a terminal's cursor or is no UTF-8.
+ */
+static void make_one_line(char *message)
+{
+    size_t len = strlen(message);
+    for (size_t i = 0; i < len;) {
+        int n = utf8_char_len(message + i, len - i);
+        bool is_control = (unsigned char)message[i] < 0x20 || message[i] == 0x7f;
+        if (n == 0 || is_control)
+            message[i] = '?';
+        i += n ? (size_t)n : 1;
+    }
+}
+
 __attribute__((format(printf, 5, 0))) static void fill(struct base_err_info *info,
                                                        enum base_err code, int sys_errno,
                                                        int64_t byte, const char *format,
@@ -25,6 +44,7 @@ __attribute__((format(printf, 5, 0))) static void fill(struct base_err_info *inf
     info->sys_errno = sys_errno;
     info->byte = byte;
     int n = vsnprintf(info->message, sizeof info->message, format, args);
+    make_one_line(info->message);
     if (sys_errno == 0 || n < 0 || (size_t)n >= sizeof info->message)
         return;
     char text[96];

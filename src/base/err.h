@@ -32,9 +32,10 @@ enum base_err {
 /* What went wrong, for a person. Filled by functions that meet the outside world. */
 struct base_err_info {
     enum base_err code;
-    int sys_errno;      /* errno where a system call failed, else 0 */
-    int64_t byte;       /* position in the input, -1 where there is none */
-    char message[256];  /* one line: which field, what was expected, what came */
+    int sys_errno;     /* errno where a system call failed, else 0 */
+    int64_t byte;      /* position in the input, -1 where there is none */
+    char message[256]; /* one line of UTF-8, '?' for what is none and for control characters:
+                          which field, what was expected, what came */
 };
 
 /* The short text of an error; "unknown error" for a number that is none. Any thread. */
@@ -45,13 +46,15 @@ __attribute__((format(printf, 3, 4))) enum base_err
 base_err_set(struct base_err_info *info, enum base_err code, const char *format, ...);
 
 /* The same with a position in the input, in bytes. */
-__attribute__((format(printf, 4, 5))) enum base_err
-base_err_set_at(struct base_err_info *info, enum base_err code, int64_t byte, const char *format,
-                ...);
+__attribute__((format(printf, 4, 5))) enum base_err base_err_set_at(struct base_err_info *info,
+                                                                    enum base_err code,
+                                                                    int64_t byte,
+                                                                    const char *format, ...);
 
 /* The same for a failed system call: appends ": " and the text of `sys_errno`. */
-__attribute__((format(printf, 4, 5))) enum base_err
-base_err_set_errno(struct base_err_info *info, enum base_err code, int sys_errno,
-                   const char *format, ...);
+__attribute__((format(printf, 4, 5))) enum base_err base_err_set_errno(struct base_err_info *info,
+                                                                       enum base_err code,
+                                                                       int sys_errno,
+                                                                       const char *format, ...);
 
 #endif

@@ -141,8 +141,8 @@ uint64_t mem_alloc_count(void)
 const char *mem_tag_name(enum mem_tag tag)
 {
     static const char *const names[MEM_TAG_COUNT] = {
-        "base", "park", "tensor", "model", "tokenizer", "template", "engine", "http", "api",
-        "server",
+        "base",     "config", "park", "tensor", "model",  "tokenizer",
+        "template", "engine", "http", "api",    "server",
     };
     return names[tag];
 }

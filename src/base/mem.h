@@ -11,6 +11,7 @@
  */
 enum mem_tag {
     MEM_BASE,
+    MEM_CONFIG,
     MEM_PARK,
     MEM_TENSOR,
     MEM_MODEL,

@@ -310,12 +310,16 @@ static enum base_err take_tensors(struct cursor *c, struct gguf *g, uint64_t *of
     return OK;
 }
 
-/* Sets `data` of every tensor. The cursor stands behind the last entry. */
+/*
+ * Sets `data` of every tensor. The cursor stands behind the last entry. Together they are no
+ * larger than the file: a small one cannot have the same bytes copied for thousands of tensors.
+ */
 static enum base_err place_tensors(struct cursor *c, struct gguf *g, uint64_t alignment,
                                    const uint64_t *offsets)
 {
     uint64_t start = ((uint64_t)c->at + alignment - 1) & ~(alignment - 1);
     uint64_t room = start < c->size ? c->size - start : 0;
+    uint64_t total = 0;
     for (size_t i = 0; i < g->tensor_count; i++) {
         struct gguf_tensor *t = &g->tensors[i];
         enter(c, "tensor", i);
@@ -331,6 +335,12 @@ static enum base_err place_tensors(struct cursor *c, struct gguf *g, uint64_t al
                         "the file ends early: %" PRIu64 " bytes at offset %" PRIu64 " of %" PRIu64
                         " bytes of data",
                         t->bytes, offsets[i], room);
+        total += t->bytes; /* no overflow: each is at most the file */
+        if (total > room)
+            return fail(c, E_CORRUPT, byte,
+                        "it overlaps others: the tensors up to it have %" PRIu64
+                        " bytes, the file %" PRIu64,
+                        total, room);
         t->data = c->data + start + offsets[i];
     }
     return OK;

@@ -5,6 +5,10 @@
 
 #include "base/mem.h"
 
+enum {
+    SPECIAL_BYTES_MAX = 1024 /* at each position of a text so many bytes may be looked at */
+};
+
 static bool is_special(const struct tokenizer_vocab *v, int32_t id)
 {
     bool added = tokenizer_vocab_is_reserved(v, id) || v->types[id] == TOKENIZER_USER_DEFINED;
@@ -23,15 +27,23 @@ static int compare(const void *a, const void *b)
     return order ? order : (x->id > y->id) - (x->id < y->id);
 }
 
-enum base_err tokenizer_specials_init(struct tokenizer_specials *s, const struct tokenizer_vocab *v)
+enum base_err tokenizer_specials_init(struct tokenizer_specials *s, const struct tokenizer_vocab *v,
+                                      struct base_err_info *info)
 {
     *s = (struct tokenizer_specials){ 0 };
     size_t count = 0;
-    for (int32_t id = 0; id < v->count; id++)
-        count += is_special(v, id);
+    for (int32_t id = 0; id < v->count; id++) {
+        size_t len = tokenizer_vocab_bytes(v, id).len;
+        if (!is_special(v, id))
+            continue;
+        if (len > SPECIAL_BYTES_MAX)
+            return base_err_set(info, E_TOO_BIG, "special token %d: %zu bytes, at most %d", (int)id,
+                                len, SPECIAL_BYTES_MAX);
+        count++;
+    }
     s->all = mem_calloc(MEM_TOKENIZER, count, sizeof *s->all);
     if (!s->all)
-        return E_NOMEM;
+        return base_err_set(info, E_NOMEM, "special tokens: out of memory");
     for (int32_t id = 0; id < v->count; id++) {
         if (!is_special(v, id))
             continue;

@@ -23,9 +23,10 @@ struct tokenizer_specials {
     int32_t first[257]; /* those that begin with byte b: first[b] to first[b + 1] */
 };
 
-/* Borrows `v` until tokenizer_specials_fini. E_NOMEM. */
-enum base_err tokenizer_specials_init(struct tokenizer_specials *s,
-                                      const struct tokenizer_vocab *v);
+/* Borrows `v` until tokenizer_specials_fini. E_TOO_BIG: a token of more than 1,024 bytes.
+ * E_NOMEM. On an error tokenizer_specials_fini is still to be called. */
+enum base_err tokenizer_specials_init(struct tokenizer_specials *s, const struct tokenizer_vocab *v,
+                                      struct base_err_info *info);
 void tokenizer_specials_fini(struct tokenizer_specials *s);
 
 /*

@@ -100,12 +100,7 @@ static enum base_err fill(struct tokenizer *t, const struct tokenizer_source *so
         rc = check_id("bos", source->bos_id, source->token_count, info);
     if (!rc)
         rc = check_id("eos", source->eos_id, source->token_count, info);
-    if (!rc) {
-        rc = tokenizer_specials_init(&t->specials, &t->vocab);
-        if (rc)
-            rc = base_err_set(info, rc, "special tokens: out of memory");
-    }
-    return rc;
+    return rc ? rc : tokenizer_specials_init(&t->specials, &t->vocab, info);
 }
 
 enum base_err tokenizer_create(const struct tokenizer_source *source, struct tokenizer **out,

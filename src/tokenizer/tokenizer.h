@@ -59,7 +59,7 @@ struct tokenizer;
  * E_UNSUPPORTED: unknown kind or pre-tokenizer family. E_CORRUPT: a merge that names no
  * token, an id or type out of range, two tokens with one text, BPE without a token for any
  * byte, SPM without scores or without a token for any character. E_TOO_BIG: more than 2^24
- * tokens or merges, SPM tokens of more than 1,024 bytes. E_NOMEM. Gives: tokenizer_destroy.
+ * tokens or merges, special or SPM tokens of more than 1,024 bytes. E_NOMEM. Gives: tokenizer_destroy.
  */
 enum base_err tokenizer_create(const struct tokenizer_source *source, struct tokenizer **out,
                                struct base_err_info *info);

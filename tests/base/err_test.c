@@ -79,6 +79,25 @@ START_TEST(long_messages_are_cut)
 }
 END_TEST
 
+START_TEST(a_message_is_one_line_whatever_came)
+{
+    struct base_err_info info;
+    base_err_set_at(&info, E_CORRUPT, 3, "no key '%s'", "a\nb\x1b[2J\x7f\tc \xc3\xa9");
+    ck_assert_str_eq(info.message, "no key 'a?b?[2J??c \xc3\xa9'");
+    base_err_set_errno(&info, E_IO, ENOENT, "open %s", "x\r");
+    ck_assert_str_eq(info.message, "open x?: No such file or directory");
+    base_err_set(&info, E_CORRUPT, "[%s]", "\xff \xc3 \xe4\xb8 \xed\xa0\x80");
+    ck_assert_str_eq(info.message, "[? ? ?? ???]");
+
+    char text[2 * 200 + 1] = "";
+    for (int i = 0; i < 200; i++)
+        strcat(text, "\xc3\xa9");
+    base_err_set(&info, E_CORRUPT, "%s", text); /* 255 bytes: cut within a character */
+    ck_assert_uint_eq(strlen(info.message), sizeof info.message - 1);
+    ck_assert_str_eq(info.message + 252, "\xc3\xa9?");
+}
+END_TEST
+
 START_TEST(an_assertion_that_fails_aborts)
 {
     volatile int two = 2;
@@ -124,6 +143,7 @@ int main(void)
     tcase_add_test(tc, numbers_never_change);
     tcase_add_test(tc, info_says_what_went_wrong);
     tcase_add_test(tc, long_messages_are_cut);
+    tcase_add_test(tc, a_message_is_one_line_whatever_came);
     tcase_add_test_raise_signal(tc, an_assertion_that_fails_aborts, SIGABRT);
 #if VALET_CHECKS
     tcase_add_test_raise_signal(tc, a_checked_build_checks, SIGABRT);

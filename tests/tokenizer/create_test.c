@@ -276,6 +276,24 @@ START_TEST(a_vocabulary_without_bytes_is_refused)
 }
 END_TEST
 
+/* Looking for them costs as much at each position of a text. */
+START_TEST(special_tokens_have_1024_bytes_at_most)
+{
+    static char long_text[1025];
+    static const int32_t types[] = { TOKENIZER_CONTROL, TOKENIZER_UNKNOWN, TOKENIZER_USER_DEFINED };
+    memset(long_text, 'x', sizeof long_text);
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+        g_vocab.types[SMALL_USER] = types[i];
+        g_vocab.tokens[SMALL_USER] = (struct tokenizer_text){ long_text, 1024 };
+        tokenizer_destroy(create());
+        g_vocab.tokens[SMALL_USER].len = 1025;
+        expect_refused(E_TOO_BIG, "1025 bytes, at most 1024");
+    }
+    g_vocab.types[SMALL_USER] = TOKENIZER_NORMAL;
+    tokenizer_destroy(create());
+}
+END_TEST
+
 START_TEST(counts_have_a_maximum)
 {
     g_vocab.source.token_count = INT32_MAX;
@@ -309,6 +327,7 @@ int main(void)
     tcase_add_test(tc, two_tokens_with_one_text_are_refused);
     tcase_add_test(tc, empty_tokens_are_holes);
     tcase_add_test(tc, a_vocabulary_without_bytes_is_refused);
+    tcase_add_test(tc, special_tokens_have_1024_bytes_at_most);
     tcase_add_test(tc, counts_have_a_maximum);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
