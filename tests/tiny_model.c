@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "base/assert.h"
-#include "model/gguf_build.h"
+#include "model/blocks.h"
+#include "tensor/dequant.h"
+#include "tiny_vocab.h"
 
 enum {
     BLOCK = 32,
@@ -59,6 +61,15 @@ struct tiny_shape tiny_nasty(enum tensor_type type)
         .name = "nasty", .layers = 3, .width = 96, .heads = 4, .kv_heads = 1, .head_dim = 40,
         .rope_dim = 28, .ffn = 160, .vocab = 283, .context = 200, .type = type, .tied = false,
         .seed = 12, .eos_id = -1, .poisoned_id = -1
+    };
+}
+
+struct tiny_shape tiny_wide(enum tensor_type type)
+{
+    return (struct tiny_shape){
+        .name = "wide", .layers = 1, .width = 256, .heads = 4, .kv_heads = 2, .head_dim = 64,
+        .rope_dim = 64, .ffn = 256, .vocab = 273, .context = 200, .type = type, .tied = false,
+        .seed = 14, .eos_id = -1, .poisoned_id = -1
     };
 }
 
@@ -125,25 +136,64 @@ static void make_q4_1(struct tiny_random *r, double deviation, uint8_t *block, f
     memcpy(block, &b, sizeof b);
 }
 
+/* A number of a type that is the beginning of a float's or a half's bits. */
+static void make_number(struct tiny_random *r, double deviation, enum tensor_type type,
+                        uint8_t *number)
+{
+    float value = (float)(deviation * tiny_random_normal(r));
+    uint16_t bits = block_half(value);
+    if (type == TENSOR_BF16)
+        memcpy(&bits, (const uint8_t *)&value + 2, sizeof bits); /* little endian */
+    memcpy(number, &bits, sizeof bits);
+}
+
+/* `count` values of any type but those above; the golden test of tensor_dequant vouches for it. */
+static void make_others(struct tiny_random *r, double deviation, enum tensor_type type,
+                        uint8_t *data, float *values, size_t count)
+{
+    const struct tensor_type_info *info = tensor_type_info(type);
+    uint64_t words[BLOCK_WORDS_MAX];
+    for (size_t i = 0; i < count / (size_t)info->block_len; i++) {
+        uint8_t *at = data + i * (size_t)info->block_bytes;
+        if (info->block_len == 1) {
+            make_number(r, deviation, type, at);
+            continue;
+        }
+        for (size_t w = 0; w < block_words(type); w++)
+            words[w] = tiny_random_u64(r);
+        block_make(type, words, deviation, at);
+    }
+    tensor_dequant(type, data, (int64_t)count, values);
+}
+
+/* The bytes of `count` values, a multiple of BLOCK or of the block's length. */
+static void make_values(struct tiny_random *r, double deviation, enum tensor_type type,
+                        uint8_t *data, float *values, size_t count)
+{
+    void (*make)(struct tiny_random *, double, uint8_t *, float *) =
+        type == TENSOR_F32    ? make_f32
+        : type == TENSOR_Q8_0 ? make_q8_0
+        : type == TENSOR_Q4_1 ? make_q4_1
+                              : NULL;
+    if (!make) {
+        make_others(r, deviation, type, data, values, count);
+        return;
+    }
+    size_t bytes = tensor_row_bytes(type, BLOCK);
+    for (size_t i = 0; i < count / BLOCK; i++)
+        make(r, deviation, data + i * bytes, values + i * BLOCK);
+}
+
 /* Adds a matrix [n_out][n_in] of values with about this deviation; returns the values. */
 static float *add_matrix(struct gguf_build *g, const char *name, const struct tiny_shape *s,
                          int32_t n_out, int32_t n_in, double deviation, struct tiny_random *r)
 {
     size_t count = (size_t)n_out * (size_t)n_in;
-    const struct tensor_type_info *info = tensor_type_info(s->type);
-    ASSERT(n_in % info->block_len == 0);
-    size_t blocks = (count + BLOCK - 1) / BLOCK; /* only F32 may end inside one */
-    size_t bytes = s->type == TENSOR_F32 ? BLOCK * sizeof(float) : (size_t)info->block_bytes;
-    float *values = take(blocks * BLOCK * sizeof *values);
-    uint8_t *data = take(blocks * bytes);
-    for (size_t i = 0; i < blocks; i++) {
-        if (s->type == TENSOR_Q8_0)
-            make_q8_0(r, deviation, data + i * bytes, values + i * BLOCK);
-        else if (s->type == TENSOR_Q4_1)
-            make_q4_1(r, deviation, data + i * bytes, values + i * BLOCK);
-        else
-            make_f32(r, deviation, data + i * bytes, values + i * BLOCK);
-    }
+    ASSERT(n_in % tensor_type_info(s->type)->block_len == 0);
+    size_t padded = (count + BLOCK - 1) / BLOCK * BLOCK; /* only F32 may end inside one */
+    float *values = take(padded * sizeof *values);
+    uint8_t *data = take(padded * sizeof *values);
+    make_values(r, deviation, s->type, data, values, padded);
     if (strcmp(name, "token_embd.weight") == 0 && s->poisoned_id >= 0) {
         ASSERT(s->type == TENSOR_F32 && !s->tied);
         size_t at = (size_t)s->poisoned_id * (size_t)n_in;
@@ -152,7 +202,7 @@ static float *add_matrix(struct gguf_build *g, const char *name, const struct ti
         memcpy(data, values, count * sizeof *values);
     }
     gguf_build_tensor(g, name, s->type, 2, (int64_t[]){ n_in, n_out }, data,
-                      s->type == TENSOR_F32 ? count * sizeof(float) : blocks * bytes);
+                      (size_t)n_out * tensor_row_bytes(s->type, n_in));
     free(data);
     return values;
 }
@@ -190,72 +240,6 @@ static void add_layer(struct gguf_build *g, struct tiny_model *m, int32_t i, str
     l->gate = add_matrix(g, part(name, i, "ffn_gate"), s, s->ffn, s->width, 1.5 * in, r);
     l->up = add_matrix(g, part(name, i, "ffn_up"), s, s->ffn, s->width, in, r);
     l->down = add_matrix(g, part(name, i, "ffn_down"), s, s->width, s->ffn, 1 / sqrt(s->ffn), r);
-}
-
-/* ---- vocabulary ---- */
-
-static const char *const g_merges[TINY_MERGE_COUNT] = { "t h",      "th e", "i n", "e r",
-                                                        "\xc4\xa0 a", "o n",  "a n", "in g" };
-
-static bool stands_for_itself(int byte)
-{
-    return (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte != 0xad);
-}
-
-/* The character that stands for a byte in such vocabularies. */
-static void put_letter(char *out, int byte)
-{
-    int letter = byte;
-    if (!stands_for_itself(byte)) {
-        letter = 256;
-        for (int b = 0; b < byte; b++)
-            letter += !stands_for_itself(b);
-    }
-    if (letter < 0x80)
-        snprintf(out, NAME_BYTES, "%c", letter);
-    else
-        snprintf(out, NAME_BYTES, "%c%c", 0xc0 | letter >> 6, 0x80 | (letter & 0x3f));
-}
-
-static void put_token(char *out, const struct tiny_shape *s, int32_t id)
-{
-    static const char *const control[] = { "<|endoftext|>", "<|im_start|>", "<|im_end|>" };
-    if (id < TINY_MERGE_FIRST) {
-        put_letter(out, id);
-    } else if (id < TINY_MERGE_FIRST + TINY_MERGE_COUNT) {
-        const char *merge = g_merges[id - TINY_MERGE_FIRST];
-        const char *gap = strchr(merge, ' ');
-        snprintf(out, NAME_BYTES, "%.*s%s", (int)(gap - merge), merge, gap + 1);
-    } else if (id < s->vocab - 3) {
-        snprintf(out, NAME_BYTES, "<x%d>", id);
-    } else {
-        snprintf(out, NAME_BYTES, "%s", control[id - (s->vocab - 3)]);
-    }
-}
-
-static void add_vocabulary(struct gguf_build *g, const struct tiny_shape *s)
-{
-    size_t count = (size_t)s->vocab;
-    char(*texts)[NAME_BYTES] = take(count * sizeof *texts);
-    const char **tokens = take(count * sizeof *tokens);
-    int32_t *types = take(count * sizeof *types);
-    for (int32_t i = 0; i < s->vocab; i++) {
-        put_token(texts[i], s, i);
-        tokens[i] = texts[i];
-        types[i] = i < s->vocab - 3 ? 1 : 3; /* normal, control */
-    }
-    gguf_build_str(g, "tokenizer.ggml.model", "gpt2");
-    gguf_build_str(g, "tokenizer.ggml.pre", "smollm");
-    gguf_build_strs(g, "tokenizer.ggml.tokens", count, tokens);
-    gguf_build_array(g, "tokenizer.ggml.token_type", GGUF_I32, count, types,
-                     count * sizeof *types);
-    gguf_build_strs(g, "tokenizer.ggml.merges", TINY_MERGE_COUNT, g_merges);
-    gguf_build_u32(g, "tokenizer.ggml.bos_token_id", (uint32_t)(s->vocab - 2));
-    gguf_build_u32(g, "tokenizer.ggml.eos_token_id",
-                   (uint32_t)(s->eos_id >= 0 ? s->eos_id : s->vocab - 1));
-    free(texts);
-    free(tokens);
-    free(types);
 }
 
 /* ---- the file ---- */
@@ -300,7 +284,7 @@ void tiny_model_write(struct tiny_model *m, const struct tiny_shape *shape)
     struct gguf_build g;
     gguf_build_init(&g, 3, 32);
     add_params(&g, s);
-    add_vocabulary(&g, s);
+    tiny_vocab_add(&g, s);
     double sharp = 2.5 / sqrt(s->width); /* logits deviate by about 2.5 */
     m->embed = add_matrix(&g, "token_embd.weight", s, s->vocab, s->width,
                           s->tied ? sharp : 1.0, &r);

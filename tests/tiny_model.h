@@ -13,7 +13,8 @@
  *
  * The vocabulary: token b (0..255) is byte b; then the merges "th", "the", ... of
  * TINY_MERGE_COUNT tokens; then fillers "<xN>" that only a model's own answer contains; the
- * last three are <|endoftext|>, <|im_start|> and <|im_end|>, control tokens.
+ * last three are <|endoftext|>, <|im_start|> and <|im_end|>, control tokens. With `spm` it is
+ * SentencePiece's, with a space before each text, and half of the fillers begin with one.
  */
 enum {
     TINY_MERGE_COUNT = 8,
@@ -34,6 +35,7 @@ struct tiny_shape {
     int32_t context;
     enum tensor_type type; /* of the matrices; vectors are F32 */
     bool tied;             /* the head is the embedding */
+    bool spm;
     uint64_t seed;
     int32_t eos_id;      /* -1: <|im_end|> */
     int32_t poisoned_id; /* this token's embedding is NaN; -1: none. F32, not tied */
@@ -41,9 +43,11 @@ struct tiny_shape {
 };
 
 /* Sizes a kernel likes; and sizes that fit nothing: head_dim != width/heads, one KV head,
- * a partial rotation, a vocabulary that is no multiple of 16. Both take all tensor types. */
+ * a partial rotation, a vocabulary that is no multiple of 16. Both take types of blocks of 32. */
 struct tiny_shape tiny_plain(enum tensor_type type);
 struct tiny_shape tiny_nasty(enum tensor_type type);
+/* Takes all types: sizes are multiples of 256. */
+struct tiny_shape tiny_wide(enum tensor_type type);
 /* F32 only: no size is a multiple of anything, odd head_dim. */
 struct tiny_shape tiny_odd(void);
 

@@ -78,6 +78,8 @@ struct valet_request {
     int32_t min_tokens; /* end tokens are masked and stop strings ignored before */
     bool ignore_eos;    /* the model's end tokens are masked */
     bool include_stop;  /* the stop string stays in the answer */
+    bool continues;     /* the answer goes on in the text of the prompt. Else it is a text of its
+                           own, without the space that SentencePiece puts before each text */
 
     bool logprobs;         /* events carry the token's logprob and top_logprobs more */
     int32_t top_logprobs;  /* 0..VALET_TOP_LOGPROBS_MAX */

@@ -157,6 +157,7 @@ void engine_seq_join(struct valet_engine *e, const struct valet_start *start)
     };
     memcpy(s->ids, r->prompt, (size_t)r->prompt_count * sizeof *s->ids);
     tokenizer_decoder_init(&s->decoder, e->model->tokenizer, false);
+    s->decoder.at_start = !r->continues;
     engine_stop_init(&s->stop, r->stops, r->stop_count, s->stop_buffer,
                      tokenizer_piece_bytes_max(e->model->tokenizer));
     replay(e, s, &start->progress);

@@ -110,7 +110,7 @@ static void compare(const struct tiny_shape *shape, const char *isa)
 
 static void compare_all(enum tensor_type type)
 {
-    const char *isas[2];
+    const char *isas[SCRIPT_ISAS_MAX];
     int count = script_isas(isas);
     for (int i = 0; i < count; i++) {
         struct tiny_shape plain = tiny_plain(type);
@@ -124,7 +124,7 @@ START_TEST(f32_together_equals_alone)
 {
     compare_all(TENSOR_F32);
     struct tiny_shape odd = tiny_odd();
-    const char *isas[2];
+    const char *isas[SCRIPT_ISAS_MAX];
     int count = script_isas(isas);
     for (int i = 0; i < count; i++)
         compare(&odd, isas[i]);

@@ -60,7 +60,9 @@ static uint64_t run(struct rig_size size, struct script s, int32_t n)
 START_TEST(each_choice_is_what_it_is_alone)
 {
     static const int32_t counts[] = { 1, 2, 31, 32, 33, 63, 64, 65, 96, 100 };
-    rig_open(&g_rig, tiny_plain(TENSOR_Q8_0), NULL, 1);
+    const char *isas[SCRIPT_ISAS_MAX];
+    ck_assert_int_lt(_i, script_isas(isas));
+    rig_open(&g_rig, tiny_plain(TENSOR_Q8_0), isas[_i], 1);
     for (int i = 0; i < 10; i++) {
         set_choices(5, counts[i], 12);
         int differ = 0;
@@ -316,8 +318,9 @@ END_TEST
 
 int main(void)
 {
+    const char *isas[SCRIPT_ISAS_MAX];
     TCase *t = tcase_create("unit");
-    tcase_add_test(t, each_choice_is_what_it_is_alone);
+    tcase_add_loop_test(t, each_choice_is_what_it_is_alone, 0, script_isas(isas));
     tcase_add_test(t, without_a_cache_each_computes_the_prompt);
     tcase_add_test(t, choices_hold_the_blocks_of_the_prompt_together);
     tcase_add_test(t, more_choices_than_rows_take_turns);

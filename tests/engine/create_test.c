@@ -49,7 +49,7 @@ static enum valet_err load(const char *path, const struct valet_model_options *o
 START_TEST(a_model_says_what_it_is)
 {
     write_shape(tiny_nasty(TENSOR_Q4_1));
-    const char *isas[2];
+    const char *isas[SCRIPT_ISAS_MAX];
     int count = script_isas(isas);
     for (int i = 0; i < count; i++) {
         valet_model *model = script_load(g_tiny.path, isas[i], 2);
@@ -249,7 +249,7 @@ END_TEST
 #if VALET_CHECKS
 START_TEST(refused_allocations_leave_nothing_behind)
 {
-    const char *isas[2];
+    const char *isas[SCRIPT_ISAS_MAX];
     int count = script_isas(isas);
     for (int k = 0; k < count; k++) {
         write_shape(tiny_nasty(TENSOR_Q4_1));

@@ -28,10 +28,8 @@ static int32_t g_prompts[JOBS_MAX][PROMPT_MAX];
 
 static void open_shape(struct tiny_shape shape)
 {
-    const char *isas[2];
-    int count = script_isas(isas);
     tiny_model_write(&g_tiny, &shape);
-    g_model = script_load(g_tiny.path, isas[count - 1], 1);
+    g_model = script_load(g_tiny.path, script_best_isa(), 1);
 }
 
 static void open_model(void)
@@ -546,7 +544,7 @@ END_TEST
  * by others afterwards, and its neighbours in the batch see nothing. */
 START_TEST(values_that_are_no_numbers_stay_with_their_request)
 {
-    const char *isas[2];
+    const char *isas[SCRIPT_ISAS_MAX];
     int count = script_isas(isas);
     for (int k = 0; k < count; k++) {
         struct tiny_shape shape = tiny_nasty(TENSOR_F32);
@@ -742,10 +740,8 @@ START_TEST(an_engine_thread_is_fed_and_watched_from_outside)
         JOBS = 20
     };
     struct tiny_shape shape = tiny_plain(TENSOR_Q4_1);
-    const char *isas[2];
-    int count = script_isas(isas);
     tiny_model_write(&g_tiny, &shape);
-    g_model = script_load(g_tiny.path, isas[count - 1], 2);
+    g_model = script_load(g_tiny.path, script_best_isa(), 2);
     for (int32_t i = 0; i < JOBS; i++) {
         set_job(i, 10 + 3 * i, 15);
         expect_job(i);

@@ -237,7 +237,7 @@ END_TEST
 /* An answer fed back as part of the prompt has the logprobs it had when it was drawn. */
 START_TEST(logprobs_of_a_prompt_are_those_of_the_answer_it_was)
 {
-    const char *isas[2];
+    const char *isas[SCRIPT_ISAS_MAX];
     int count = script_isas(isas);
     for (int k = 0; k < count; k++) {
         rig_open(&g_rig, tiny_plain(TENSOR_Q4_1), isas[k], 1);

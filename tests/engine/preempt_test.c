@@ -1,7 +1,8 @@
 /*
  * Too many for the blocks there are: a source that books as requests grow, and takes rows away.
  * A preempted request sees a pause. What it has reported comes once, what it had not comes
- * still, and every token, byte and logprob is what it is alone.
+ * still, and every token, byte and logprob is what it is alone. All of it on every instruction
+ * set of this machine.
  */
 #include <stdio.h>
 #include <string.h>
@@ -39,9 +40,11 @@ static struct script_job *set_job(int32_t i)
     return &g_jobs[i];
 }
 
-static void open_all(void)
+static void open_all(int isa)
 {
-    rig_open(&g_rig, tiny_plain(TENSOR_Q8_0), NULL, 1);
+    const char *isas[SCRIPT_ISAS_MAX];
+    ck_assert_int_lt(isa, script_isas(isas));
+    rig_open(&g_rig, tiny_plain(TENSOR_Q8_0), isas[isa], 1);
     for (int32_t i = 0; i < JOBS; i++)
         set_job(i);
 }
@@ -66,7 +69,7 @@ static void expect_all(const char *what, uint64_t number)
 
 START_TEST(all_complete_with_a_third_of_the_blocks)
 {
-    open_all();
+    open_all(_i);
     rig_alone(&g_rig, g_jobs, g_expected, JOBS);
     static const int32_t chunks[] = { 3, 32, 256 };
     for (int32_t i = 0; i < 12; i++) {
@@ -93,7 +96,7 @@ START_TEST(any_victim_will_do)
 {
     static const enum script_victim victims[] = { SCRIPT_VICTIM_RANDOM, SCRIPT_VICTIM_SELF,
                                                   SCRIPT_VICTIM_NONE };
-    open_all();
+    open_all(_i);
     rig_alone(&g_rig, g_jobs, g_expected, JOBS);
     for (int v = 0; v < 3; v++) {
         int32_t preemptions = 0;
@@ -114,7 +117,7 @@ END_TEST
 /* Preempted for no reason that the engine could see, while rows of others are in the batch. */
 START_TEST(growth_may_be_refused_at_any_time)
 {
-    open_all();
+    open_all(_i);
     rig_alone(&g_rig, g_jobs, g_expected, JOBS);
     int32_t preemptions = 0;
     for (uint64_t seed = 1; seed <= 6; seed++) {
@@ -133,7 +136,7 @@ END_TEST
 /* Its full blocks stay while there is room, so what it computes again is less than a block. */
 START_TEST(what_was_computed_stays_cached)
 {
-    open_all();
+    open_all(_i);
     for (int round = 0; round < 4; round++) {
         bool no_cache = round % 2;
         struct script s = optimistic(SCRIPT_VICTIM_LATEST, 5);
@@ -186,7 +189,7 @@ START_TEST(held_text_survives)
 {
     static char texts[8][16];
     static struct valet_stop stops[8];
-    open_all();
+    open_all(_i);
     rig_alone(&g_rig, g_jobs, g_expected, JOBS);
     for (uint32_t i = 0; i < 8; i++) {
         struct valet_stop piece = piece_of(&g_expected[1], 10 * i, 2);
@@ -219,7 +222,7 @@ END_TEST
 /* A token that was drawn and not reported is drawn again: with the same mu of mirostat. */
 START_TEST(refused_events_and_mirostat_survive)
 {
-    open_all();
+    open_all(_i);
     for (int32_t i = 0; i < JOBS; i++) {
         struct valet_sampling *sampling = &g_jobs[i].request.sampling;
         sampling->temperature = 1;
@@ -250,7 +253,7 @@ END_TEST
 /* The end was drawn, its event refused, its row taken away: the end comes once, later. */
 START_TEST(a_refused_end_survives)
 {
-    open_all();
+    open_all(_i);
     for (int32_t i = 0; i < 4; i++) {
         g_jobs[i].request.max_new = i == 0 ? ANSWER : 20;
         g_jobs[i].refuse_at = i == 0 ? -1 : 20;
@@ -269,7 +272,7 @@ END_TEST
 
 START_TEST(logprobs_of_the_prompt_come_once)
 {
-    open_all();
+    open_all(_i);
     for (int32_t i = 0; i < JOBS; i++) {
         g_jobs[i].request.prompt_logprobs = i % 3 != 2;
         g_jobs[i].request.top_logprobs = i % 5;
@@ -289,7 +292,7 @@ END_TEST
 
 START_TEST(a_prompt_that_is_half_done_may_be_preempted)
 {
-    open_all();
+    open_all(_i);
     rig_alone(&g_rig, g_jobs, g_expected, JOBS);
     struct script s = optimistic(SCRIPT_VICTIM_LATEST, 1);
     /* chunks of 2 take long; the first, already past its start, takes the others' blocks */
@@ -310,7 +313,7 @@ END_TEST
 
 START_TEST(a_requeue_without_memory_ends_one_request)
 {
-    open_all();
+    open_all(_i);
     rig_alone(&g_rig, g_jobs, g_expected, JOBS);
     int failed = 0;
     for (uint64_t seed = 1; seed <= 4; seed++) {
@@ -337,7 +340,7 @@ END_TEST
 
 START_TEST(a_request_can_be_cancelled_while_it_is_out)
 {
-    open_all();
+    open_all(_i);
     rig_alone(&g_rig, g_jobs, g_expected, JOBS);
     int cancelled = 0;
     for (uint64_t seed = 1; seed <= 4; seed++) {
@@ -362,7 +365,7 @@ END_TEST
 /* The source ends while some are in the batch and some are out. */
 START_TEST(an_end_in_the_middle_leaves_nothing)
 {
-    open_all();
+    open_all(_i);
     for (int32_t i = 0; i < JOBS; i++) {
         g_jobs[i].refuse_at = 50 + i;
         g_jobs[i].refuse_count = SCRIPT_REFUSE_UNTIL_WAIT;
@@ -382,7 +385,7 @@ END_TEST
 
 START_TEST(nothing_is_allocated_on_the_way)
 {
-    open_all();
+    open_all(_i);
     struct script s = optimistic(SCRIPT_VICTIM_LATEST, 1);
     s.check_allocs = true;
     s.no_grow_one_in = 3;
@@ -394,19 +397,22 @@ END_TEST
 
 int main(void)
 {
+    const char *isas[SCRIPT_ISAS_MAX];
+    int count = script_isas(isas);
+    int fast = count > 1; /* the first that is not slow, for tests that are not short */
     TCase *t = tcase_create("unit");
-    tcase_add_test(t, all_complete_with_a_third_of_the_blocks);
-    tcase_add_test(t, any_victim_will_do);
-    tcase_add_test(t, growth_may_be_refused_at_any_time);
-    tcase_add_test(t, what_was_computed_stays_cached);
-    tcase_add_test(t, held_text_survives);
-    tcase_add_test(t, refused_events_and_mirostat_survive);
-    tcase_add_test(t, a_refused_end_survives);
-    tcase_add_test(t, logprobs_of_the_prompt_come_once);
-    tcase_add_test(t, a_prompt_that_is_half_done_may_be_preempted);
-    tcase_add_test(t, a_requeue_without_memory_ends_one_request);
-    tcase_add_test(t, a_request_can_be_cancelled_while_it_is_out);
-    tcase_add_test(t, an_end_in_the_middle_leaves_nothing);
-    tcase_add_test(t, nothing_is_allocated_on_the_way);
+    tcase_add_loop_test(t, all_complete_with_a_third_of_the_blocks, 0, count);
+    tcase_add_loop_test(t, any_victim_will_do, fast, count);
+    tcase_add_loop_test(t, growth_may_be_refused_at_any_time, fast, count);
+    tcase_add_loop_test(t, what_was_computed_stays_cached, 0, count);
+    tcase_add_loop_test(t, held_text_survives, fast, count);
+    tcase_add_loop_test(t, refused_events_and_mirostat_survive, fast, count);
+    tcase_add_loop_test(t, a_refused_end_survives, fast, count);
+    tcase_add_loop_test(t, logprobs_of_the_prompt_come_once, 0, count);
+    tcase_add_loop_test(t, a_prompt_that_is_half_done_may_be_preempted, fast, count);
+    tcase_add_loop_test(t, a_requeue_without_memory_ends_one_request, fast, count);
+    tcase_add_loop_test(t, a_request_can_be_cancelled_while_it_is_out, fast, count);
+    tcase_add_loop_test(t, an_end_in_the_middle_leaves_nothing, fast, count);
+    tcase_add_loop_test(t, nothing_is_allocated_on_the_way, fast, count);
     return suite_run("preempt", t);
 }

@@ -6,10 +6,8 @@
 
 void rig_open(struct rig *rig, struct tiny_shape shape, const char *isa, int32_t threads)
 {
-    const char *isas[2];
-    int count = script_isas(isas);
     tiny_model_write(&rig->tiny, &shape);
-    rig->model = script_load(rig->tiny.path, isa ? isa : isas[count - 1], threads);
+    rig->model = script_load(rig->tiny.path, isa ? isa : script_best_isa(), threads);
 }
 
 void rig_close(struct rig *rig)

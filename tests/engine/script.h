@@ -20,6 +20,7 @@
  */
 
 enum {
+    SCRIPT_ISAS_MAX = 8,
     SCRIPT_IDS_MAX = 256,
     SCRIPT_TEXT_MAX = 8192,
     SCRIPT_REFUSE_UNTIL_WAIT = -1
@@ -143,8 +144,11 @@ void script_expect_same(const struct script_job *got, const struct script_job *e
 void script_expect_begins(const struct script_job *got, const struct script_job *expected,
                           const char *what);
 
-/* The kernels that tests run on: "ref" and, if it is another, the best of this CPU. */
-int script_isas(const char *isas[2]);
+/* The kernels this CPU has, "ref" first, the best last. Returns how many. */
+int script_isas(const char *isas[SCRIPT_ISAS_MAX]);
+
+/* The best of them. */
+const char *script_best_isa(void);
 
 valet_model *script_load(const char *path, const char *isa, int32_t threads);
 

@@ -287,109 +287,6 @@ START_TEST(a_small_budget_evicts_only_what_nobody_holds)
 }
 END_TEST
 
-/* ---- bits ---- */
-
-/* Prompts with common beginnings of many lengths, some the same, some one token long. */
-static void set_family(void)
-{
-    static const int32_t common[JOBS] = {
-        0, 90, 90, 1, 31, 32, 33, 40, 63, 64, 65, 70, 0, 90, 5, 50
-    };
-    static const int32_t counts[JOBS] = { 96, 90, 97, 1,  40, 40, 65, 40,
-                                          80, 66, 90, 71, 2,  90, 33, 100 };
-    rig_prompt(&g_rig, 1, g_prompts[0], 100);
-    for (int32_t i = 0; i < JOBS; i++) {
-        if (i > 0)
-            memcpy(g_prompts[i], g_prompts[0], (size_t)common[i] * sizeof(int32_t));
-        if (i > 0 && counts[i] > common[i])
-            rig_prompt(&g_rig, 100 + (uint64_t)i, g_prompts[i] + common[i], counts[i] - common[i]);
-        set_job(i, g_prompts[i], counts[i], counts[i] <= 40 ? 75 + (i % 4) * 3 : 5 + i % 8);
-        g_jobs[i].request.prompt_logprobs = i == 7 || i == 10;
-    }
-}
-
-static void expect_all(const char *what, const char *how, int32_t number)
-{
-    char text[120];
-    snprintf(text, sizeof text, "%s: %s %d", what, how, number);
-    for (int32_t i = 0; i < JOBS; i++)
-        script_expect_same(&g_jobs[i], &g_expected[i], text);
-}
-
-/* In short: with some sizes only. */
-static void compare_ways(const char *what, bool in_short)
-{
-    static const int32_t chunks[] = { 1, 5, 16, 31, 32, 33, 100 };
-    struct script s;
-    int32_t preemptions = 0;
-    for (int32_t i = 0; i < 7; i++) {
-        if (in_short && i % 6 != 1)
-            continue;
-        /* without a cache; with one, each asks when the one before has joined */
-        s = (struct script){ .jobs = g_jobs, .job_count = JOBS };
-        rig_run(&g_rig, (struct rig_size){ 16, chunks[i], 0, true }, &s, NULL);
-        expect_all(what, "no cache, chunk", chunks[i]);
-        s.take_max = 1;
-        rig_run(&g_rig, (struct rig_size){ 6, chunks[i], 0, false }, &s, NULL);
-        expect_all(what, "cache, chunk", chunks[i]);
-        /* and with 8 blocks for what would like 50 */
-        s = (struct script){
-            .jobs = g_jobs, .job_count = JOBS, .optimistic = true, .seed = (uint64_t)i
-        };
-        rig_run(&g_rig, (struct rig_size){ 16, chunks[i], 8, i % 2 }, &s, NULL);
-        expect_all(what, "preempted, chunk", chunks[i]);
-        preemptions += s.preemptions;
-    }
-    printf("%s: %d preemptions\n", what, preemptions);
-    ck_assert_int_gt(preemptions, 0);
-    /* twice on one engine: the second time all is there */
-    valet_engine *engine = script_engine_with(g_rig.model, 4, 20, 0, true);
-    for (int32_t round = 0; round < 2; round++) {
-        script_reset(g_jobs, JOBS);
-        script_run_jobs(engine, g_jobs, JOBS);
-        expect_all(what, "round", round);
-    }
-    valet_engine_destroy(engine);
-}
-
-static void compare_model(struct tiny_shape shape)
-{
-    const char *isas[2];
-    int count = script_isas(isas);
-    for (int i = 0; i < count; i++) {
-        bool in_short = strcmp(isas[i], "ref") == 0 || suite_is_slow();
-        for (int32_t threads = 1; threads <= (in_short ? 1 : 2); threads++) {
-            char what[60];
-            snprintf(what, sizeof what, "%s, %s, %d threads", shape.name, isas[i], threads);
-            rig_open(&g_rig, shape, isas[i], threads);
-            if (threads == 1) {
-                set_family();
-                rig_alone(&g_rig, g_jobs, g_expected, JOBS);
-            }
-            compare_ways(what, in_short);
-            rig_close(&g_rig);
-        }
-    }
-}
-
-START_TEST(bits_are_equal_in_every_way_to_compute_them_f32)
-{
-    compare_model(tiny_odd());
-}
-END_TEST
-
-START_TEST(bits_are_equal_in_every_way_to_compute_them_q8_0)
-{
-    compare_model(tiny_nasty(TENSOR_Q8_0));
-}
-END_TEST
-
-START_TEST(bits_are_equal_in_every_way_to_compute_them_q4_1)
-{
-    compare_model(tiny_plain(TENSOR_Q4_1));
-}
-END_TEST
-
 int main(void)
 {
     TCase *t = tcase_create("unit");
@@ -402,8 +299,5 @@ int main(void)
     tcase_add_test(t, logprobs_of_a_prompt_are_computed_not_cached);
     tcase_add_test(t, prompts_computed_at_once_end_up_in_the_same_blocks);
     tcase_add_test(t, a_small_budget_evicts_only_what_nobody_holds);
-    tcase_add_test(t, bits_are_equal_in_every_way_to_compute_them_f32);
-    tcase_add_test(t, bits_are_equal_in_every_way_to_compute_them_q8_0);
-    tcase_add_test(t, bits_are_equal_in_every_way_to_compute_them_q4_1);
     return suite_run("share", t);
 }

@@ -78,14 +78,22 @@ def half_bits(x):
 
 
 # Quantised blocks are random bytes under a scale. Where the scale is, where the minimum (or
-# None), what the minimum is in scales, and the deviation of values for a scale of 1.
+# None), what the minimum is in scales, and the deviation of values for a scale of 1. The scale
+# of MXFP4 is a power of two.
 BLOCKS = {
     T.Q4_0: (0, None, 0.0, 4.61),
     T.Q4_1: (0, 2, -7.5, 4.61),
     T.Q5_0: (0, None, 0.0, 9.23),
+    T.Q5_1: (0, 2, -15.5, 9.23),
     T.Q8_0: (0, None, 0.0, 73.9),
+    T.Q2_K: (80, 82, 1.5, 13.9),
+    T.Q3_K: (108, None, 0.0, 43.3),
     T.Q4_K: (0, 2, 7.5, 258.0),
+    T.Q5_K: (0, 2, 15.5, 527.0),
     T.Q6_K: (208, None, 0.0, 1365.0),
+    T.IQ4_NL: (0, None, 0.0, 67.4),
+    T.IQ4_XS: (0, None, 0.0, 1246.0),
+    T.MXFP4: (0, None, 0.0, 4.3),
 }
 
 
@@ -98,11 +106,14 @@ def draw(seed, tensor):
         values = np.array(tensor.values, dtype=np.float32)
         return values, values
     s = tensor_seed(seed, tensor.name)
-    if tensor.type in (T.F32, T.F16):
+    if tensor.type in (T.F32, T.F16, T.BF16):
         values = (tensor.center + tensor.spread * normal(words(s, count))).astype(np.float32)
         if tensor.type == T.F16:
             halves = half_bits(values).view(np.float16).reshape(shape)
             return halves, halves.astype(np.float32)
+        if tensor.type == T.BF16:
+            halves = (values.view(np.uint32) >> np.uint32(16)).astype(np.uint16).reshape(shape)
+            return halves.view(np.uint8), (halves.astype(np.uint32) << np.uint32(16)).view(np.float32)
         return values.reshape(shape), values.reshape(shape)
     block_len, block_bytes = gguf.GGML_QUANT_SIZES[tensor.type]
     scale_at, min_at, min_scales, unit = BLOCKS[tensor.type]
@@ -111,7 +122,10 @@ def draw(seed, tensor):
     w = words(s, blocks * per_block).reshape(blocks, per_block)
     data = np.ascontiguousarray(w[:, 1:]).view(np.uint8)[:, :block_bytes].copy()
     scale = tensor.spread / unit * (0.75 + (w[:, 0] >> np.uint64(11)).astype(np.float64) * 2.0**-54)
-    data[:, scale_at : scale_at + 2] = half_bits(scale).view(np.uint8).reshape(-1, 2)
+    if tensor.type == T.MXFP4:
+        data[:, 0] = 127 + np.frexp(scale)[1]
+    else:
+        data[:, scale_at : scale_at + 2] = half_bits(scale).view(np.uint8).reshape(-1, 2)
     if min_at is not None:
         data[:, min_at : min_at + 2] = half_bits(min_scales * scale).view(np.uint8).reshape(-1, 2)
     data = data.reshape(rows, -1)
@@ -319,6 +333,20 @@ def old_types(part):
     return types[part.removesuffix(".weight")]
 
 
+def other_types(part):
+    """The types with blocks of 32 and of one that files have less often."""
+    types = {"attn_q": T.Q5_1, "attn_k": T.BF16, "attn_v": T.IQ4_NL, "attn_output": T.MXFP4, "ffn_gate": T.MXFP4,
+             "ffn_up": T.IQ4_NL, "ffn_down": T.Q5_1, "token_embd": T.BF16}
+    return types[part.removesuffix(".weight")]
+
+
+def small_k_types(part):
+    """The types of blocks of 256 in files named Q2_K, Q3_K_M, IQ4_XS and Q5_K_M."""
+    types = {"attn_q": T.Q2_K, "attn_k": T.Q3_K, "attn_v": T.Q5_K, "attn_output": T.IQ4_XS, "ffn_gate": T.IQ4_XS,
+             "ffn_up": T.Q3_K, "ffn_down": T.Q5_K, "token_embd": T.Q5_K, "output": T.Q6_K}
+    return types[part.removesuffix(".weight")]
+
+
 def k_types(part):
     """The mix of files named Q4_K_M: the more sensitive half in Q6_K."""
     return T.Q6_K if part in ("token_embd.weight", "attn_v.weight", "ffn_down.weight") else T.Q4_K
@@ -345,15 +373,20 @@ CASES = [
     Case("blocks_of_32", "llama", 107, types=old_types, **BLOCKS_32),
     Case("blocks_of_256", "llama", 108, types=k_types, layers=2, width=256, heads=4, kv=4, head_dim=64,
          ffn=256),
+    Case("other_blocks_of_32", "llama", 109, types=other_types, **BLOCKS_32),
     Case("plain", "qwen2", 201),
     Case("yarn", "qwen2", 202, kv=4, tied=False, rope=YARN, base=1000.0, eps=1e-6),
     Case("q8_0", "qwen2", 203, types=q8, tied=False, **BLOCKS_32),
+    Case("blocks_of_256", "qwen2", 204, types=k_types, layers=2, width=256, heads=4, kv=2, head_dim=64,
+         ffn=256),
     Case("plain", "qwen3", 301),
     # The factor on cosines and sines, given.
     Case("yarn_factor", "qwen3", 302, kv=4, tied=False, base=1000.0, eps=1e-6,
          rope=YARN | dict(attention_factor=1.3)),
     Case("biases", "qwen3", 303, kv=2, bias=True),
     Case("q8_0", "qwen3", 304, types=q8, **BLOCKS_32),
+    Case("small_blocks_of_256", "qwen3", 305, types=small_k_types, tied=False, layers=2, width=256, heads=4,
+         kv=4, head_dim=64, ffn=256),
     # The usual pattern, five windows and one without; scaling where there is no window.
     Case("pattern_of_six", "gemma3", 401, layers=7, window=9, base=1000000.0, eps=1e-6,
          rope=LINEAR | dict(factor=8.0)),
@@ -368,6 +401,9 @@ CASES = [
     Case("layers_of_27b", "gemma3", 405, layers=62, width=24, heads=2, kv=1, head_dim=16, ffn=24, window=9,
          base=1000000.0, scalar=12, positions=40),
     Case("q8_0", "gemma3", 406, layers=7, window=20, base=1000000.0, types=q8, **BLOCKS_32),
+    # Files from the makers of the model: Q4_0 beside F16; and BF16 as it is trained.
+    Case("q4_0", "gemma3", 407, layers=6, window=20, base=1000000.0, types=old_types, **BLOCKS_32),
+    Case("bf16", "gemma3", 408, layers=6, window=20, base=1000000.0, types=lambda part: T.BF16, **BLOCKS_32),
 ]
 
 # ---- writing ----

@@ -13,6 +13,9 @@ A larger comparison, not kept: N bytes of random texts for each family, broken U
     python3 tests/golden/tokenizer_families_make.py --check 1000000 --seed 7 --out /tmp/families
     build/debug/tests/tokenizer/golden_tokenizer_families /tmp/families/*.txt
 
+Or on a file of any bytes, such as that of corpus_make.py, cut anywhere: --corpus FILE. Each part
+also gives a line of its ids back to text.
+
 The same with a real model, such as those in the package "mistral-common": --spm tokenizer.model
 
 Random texts hold only characters that this Python's Unicode assigns, because the libraries
@@ -179,6 +182,9 @@ class Bpe:
         """The bytes of each piece that the text is split into; not normalised."""
         return [len(piece) for piece, _ in self.pre.pre_tokenize_str(text)]  # a letter for each byte
 
+    def text(self, ids):
+        return self.t.decode(ids, skip_special_tokens=True)
+
     def decoded(self, rng):
         ids = [rng.randrange(self.count) if rng.random() < 0.5 else rng.randrange(256) for _ in range(rng.randint(1, 10))]
         return ids, self.t.decode(ids, skip_special_tokens=False), self.t.decode(ids, skip_special_tokens=True)
@@ -235,6 +241,10 @@ class Spm:
             out += [self.special[part]] if n % 2 else self.sp.encode(part)
         return out
 
+    def text(self, ids):
+        """None with the unknown token, which is U+2047 there and nothing here."""
+        return None if self.sp.unk_id() in ids else self.sp.decode(ids)
+
     def decoded(self, rng):
         """Bytes in whole characters only: what is broken gives one U+FFFD a byte there."""
         plain = [i for i, (k, _, _) in enumerate(self.tokens) if k in (NORMAL, USER, CONTROL)]
@@ -247,6 +257,22 @@ class Spm:
         return ids, None, self.sp.decode(ids)
 
 
+def add_corpus(path, vocab, rng, add):
+    """Both ways for each part of the corpus; returns the bytes left out."""
+    left_out = 0
+    for data in base.parts(path, rng):
+        text = data.decode("utf-8", "replace")
+        if not is_settled(text) or ("\u2581" in text and vocab.spaces):
+            left_out += len(data)
+            continue
+        ids = vocab.ids(text, False)
+        add("P", data, ids)
+        back = vocab.text(ids)
+        if back is not None:
+            add("H", back.encode(), ids)
+    return left_out
+
+
 def write(path, vocab, args, rng):
     lines = list(vocab.lines())
 
@@ -255,6 +281,8 @@ def write(path, vocab, args, rng):
 
     control = ["<|s|>", "<|s|>>"] if isinstance(vocab, Bpe) else list(vocab.control)
     texts = Texts(rng, control)
+    if args.corpus:
+        args.check = os.path.getsize(args.corpus)
     if not args.check:
         for text in fixed_texts():
             add("P", text.encode(), vocab.ids(text, False))
@@ -264,7 +292,9 @@ def write(path, vocab, args, rng):
         for data in base.ILL_FORMED:
             add("P", data, vocab.ids(data.decode("utf-8", "replace"), False))
     size, count = 0, 0
-    while size < args.check if args.check else count < 60:
+    if args.corpus:
+        left_out = add_corpus(args.corpus, vocab, rng, add)
+    while not args.corpus and (size < args.check if args.check else count < 60):
         text = texts.next(8 if rng.random() < 0.9 else 60)
         trusted = count % 4 == 1
         data = broken(rng, text) if count % 4 == 0 else text.encode()
@@ -295,7 +325,8 @@ def write(path, vocab, args, rng):
         f.write("# S text to the bytes of each piece that it is split into before merging.\n")
         f.write(vocab.head + "\n")
         f.write("\n".join(lines) + "\n")
-    print("%s: %d lines, %d bytes" % (path, len(lines), os.path.getsize(path)), file=sys.stderr)
+    note = ", %d bytes of the corpus left out" % left_out if args.corpus else ""
+    print("%s: %d lines, %d bytes%s" % (path, len(lines), os.path.getsize(path), note), file=sys.stderr)
 
 
 def main():
@@ -303,6 +334,7 @@ def main():
     p.add_argument("--out", default=OUT)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--check", type=int, default=0, metavar="N", help="N bytes of random texts for each family only")
+    p.add_argument("--corpus", metavar="FILE", help="the bytes of this file for each family")
     p.add_argument("--only", default="", help="one family")
     p.add_argument("--spm", help="a SentencePiece model with a space prefix and no user-defined symbols")
     args = p.parse_args()

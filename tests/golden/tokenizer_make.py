@@ -13,6 +13,9 @@ A larger comparison, not kept: N more random texts, another seed, checked by the
     python3 tests/golden/tokenizer_make.py --check 100000 --seed 7 --out /tmp/big.txt
     build/debug/tests/tokenizer/golden_tokenizer_golden /tmp/big.txt
 
+The same with a file of any bytes, such as that of corpus_make.py, cut anywhere, and each part's
+ids back to text: --check 1000 --corpus FILE.
+
 Random texts hold only characters that this Python's Unicode assigns, because the libraries
 compared follow different versions of Unicode.
 """
@@ -166,6 +169,13 @@ def ids_of(t, text, trusted):
     return t.encode(text, add_special_tokens=False).ids
 
 
+def parts(path, rng):
+    """The bytes of a file, cut anywhere."""
+    with open(path, "rb") as f:
+        while data := f.read(rng.choice((rng.randint(1, 40), rng.randint(1, 2000)))):
+            yield data
+
+
 def write(args):
     tokens, types, merges = load(args.model)
     t = build(tokens, types, merges)
@@ -178,6 +188,10 @@ def write(args):
     def add(kind, data, ids):
         lines.append("%s\t%s\t%s" % (kind, escape(data), " ".join(map(str, ids)) or "-"))
 
+    for data in parts(args.corpus, rng) if args.corpus else []:
+        ids = ids_of(t, data.decode("utf-8", "replace"), False)
+        add("P", data, ids)
+        add("D", t.decode(ids, skip_special_tokens=False).encode(), ids)
     fixed = PROSE + CODE + DIGITS + SCRIPTS + SPACE + CONTROLS + LONG
     if args.check:
         fixed = []
@@ -227,6 +241,7 @@ def main():
     p.add_argument("--out", default=OUT)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--check", type=int, default=0, metavar="N", help="N random texts only")
+    p.add_argument("--corpus", metavar="FILE", help="and the bytes of this file")
     write(p.parse_args())
 
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "model/blocks.h"
 #include "model/gguf_build.h"
 #include "tensor/types.h"
 
@@ -41,47 +42,6 @@ static double normal(uint64_t w)
     return (sum - 131070) / 65536 * sqrt(3.0);
 }
 
-/* x cut to half precision. */
-static uint16_t half_bits(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    int32_t exponent = (int32_t)(bits >> 23 & 255) - 112;
-    uint32_t magnitude = exponent > 0 ? (uint32_t)exponent << 10 | (bits >> 13 & 0x3ff)
-                                      : (uint32_t)(fabsf(x) * 0x1p24f);
-    return (uint16_t)((bits >> 16 & 0x8000) | magnitude);
-}
-
-/* Quantised blocks are random bytes under a scale. */
-struct block_recipe {
-    uint32_t type;
-    int64_t block_len;
-    size_t block_bytes;
-    size_t scale_at;
-    size_t min_at;     /* 0: none */
-    double min_scales; /* the minimum, in scales */
-    double deviation;  /* of values for a scale of 1 */
-};
-
-static const struct block_recipe g_recipes[] = {
-    { 2, 32, 18, 0, 0, 0, 4.61 },      /* Q4_0 */
-    { 3, 32, 20, 0, 2, -7.5, 4.61 },   /* Q4_1 */
-    { 6, 32, 22, 0, 0, 0, 9.23 },      /* Q5_0 */
-    { 8, 32, 34, 0, 0, 0, 73.9 },      /* Q8_0 */
-    { 12, 256, 144, 0, 2, 7.5, 258 },  /* Q4_K */
-    { 14, 256, 210, 208, 0, 0, 1365 }, /* Q6_K */
-};
-
-static const struct block_recipe *recipe_of(uint32_t type)
-{
-    for (size_t i = 0; i < sizeof g_recipes / sizeof g_recipes[0]; i++) {
-        if (g_recipes[i].type == type)
-            return &g_recipes[i];
-    }
-    ASSERT(false); /* there is no recipe for this type */
-    return NULL;
-}
-
 static void *take(size_t bytes)
 {
     void *p = calloc(1, bytes);
@@ -89,39 +49,43 @@ static void *take(size_t bytes)
     return p;
 }
 
-static void *draw_floats(const struct arch_tensor *t, uint64_t seed, uint64_t count, size_t *bytes)
+/* One number of a type without blocks; returns its bytes. Halves are cut, not rounded. */
+static size_t put_number(uint32_t type, float value, uint8_t *to)
 {
-    size_t each = t->type == TENSOR_F16 ? sizeof(uint16_t) : sizeof(float);
-    *bytes = (size_t)count * each;
-    uint8_t *data = take(*bytes);
+    uint16_t half = block_half(value);
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if (type == TENSOR_BF16)
+        half = (uint16_t)(bits >> 16);
+    size_t size = type == TENSOR_F32 ? sizeof bits : sizeof half;
+    memcpy(to, type == TENSOR_F32 ? (const void *)&bits : (const void *)&half, size);
+    return size;
+}
+
+static void *draw_numbers(const struct arch_tensor *t, uint64_t seed, uint64_t count, size_t *bytes)
+{
+    uint8_t *data = take((size_t)count * sizeof(float));
+    *bytes = 0;
     for (uint64_t i = 0; i < count; i++) {
         float value =
             t->value_count ? t->values[i] : (float)(t->center + t->spread * normal(word(seed, i)));
-        uint16_t half = half_bits(value);
-        memcpy(data + i * each, each == sizeof half ? (void *)&half : (void *)&value, each);
+        *bytes += put_number(t->type, value, data + *bytes);
     }
     return data;
 }
 
 static void *draw_blocks(const struct arch_tensor *t, uint64_t seed, uint64_t count, size_t *bytes)
 {
-    const struct block_recipe *recipe = recipe_of(t->type);
-    uint64_t blocks = count / (uint64_t)recipe->block_len;
-    uint64_t words = 1 + (recipe->block_bytes + 7) / 8; /* of a block */
-    *bytes = (size_t)blocks * recipe->block_bytes;
+    const struct tensor_type_info *info = tensor_type_info(t->type);
+    uint64_t blocks = count / (uint64_t)info->block_len;
+    uint64_t n = block_words(t->type);
+    uint64_t words[BLOCK_WORDS_MAX];
+    *bytes = (size_t)blocks * (size_t)info->block_bytes;
     uint8_t *data = take(*bytes);
     for (uint64_t b = 0; b < blocks; b++) {
-        uint8_t *block = data + b * recipe->block_bytes;
-        uint64_t first = b * words;
-        for (size_t i = 0; i < recipe->block_bytes; i++)
-            block[i] = (uint8_t)(word(seed, first + 1 + i / 8) >> i % 8 * 8);
-        double scale =
-            t->spread / recipe->deviation * (0.75 + (double)(word(seed, first) >> 11) * 0x1p-54);
-        uint16_t half = half_bits((float)scale);
-        memcpy(block + recipe->scale_at, &half, sizeof half);
-        half = half_bits((float)(recipe->min_scales * scale));
-        if (recipe->min_at)
-            memcpy(block + recipe->min_at, &half, sizeof half);
+        for (uint64_t i = 0; i < n; i++)
+            words[i] = word(seed, b * n + i);
+        block_make(t->type, words, t->spread, data + b * (uint64_t)info->block_bytes);
     }
     return data;
 }
@@ -311,9 +275,9 @@ static void build_tensor(struct gguf_build *b, const struct arch_case *c,
 {
     uint64_t seed = tensor_seed(c->seed, t->name);
     uint64_t count = (uint64_t)t->dims[0] * (uint64_t)t->dims[1];
-    bool plain = t->type == TENSOR_F32 || t->type == TENSOR_F16;
+    bool plain = tensor_type_info(t->type)->block_len == 1;
     size_t bytes;
-    void *data = plain ? draw_floats(t, seed, count, &bytes) : draw_blocks(t, seed, count, &bytes);
+    void *data = plain ? draw_numbers(t, seed, count, &bytes) : draw_blocks(t, seed, count, &bytes);
     gguf_build_tensor(b, t->name, t->type, t->dim_count, t->dims, data, bytes);
     free(data);
 }

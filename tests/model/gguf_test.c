@@ -775,6 +775,24 @@ START_TEST(tensor_data_lies_within_the_file)
 }
 END_TEST
 
+/* Else a small file could have the same bytes packed for thousands of tensors. */
+START_TEST(tensors_have_no_more_bytes_than_the_file)
+{
+    tensor_fails(TENSOR_F32, 1, (int64_t[]){ 1 }, 0, E_CORRUPT,
+                 "tensor 'blk.0.odd': it overlaps others: the tensors up to it have 68 bytes, "
+                 "the file 64");
+    struct gguf_build b; /* all of them by name, and a gap that nobody has */
+    gguf_build_init(&b, 3, 32);
+    uint8_t data[64] = { 0 };
+    gguf_build_tensor(&b, "a", TENSOR_F32, 1, (int64_t[]){ 1 }, data, 4);
+    gguf_build_tensor(&b, "b", TENSOR_F32, 1, (int64_t[]){ 16 }, data, 64);
+    size_t size;
+    void *file = gguf_build_finish(&b, &size);
+    gguf_close(parse_ok(file, size));
+    free(file);
+}
+END_TEST
+
 #if VALET_CHECKS
 START_TEST(refused_allocations_are_survived)
 {
@@ -1019,6 +1037,7 @@ int main(void)
     tcase_add_test(tc, alignment_is_a_power_of_two_within_bounds);
     tcase_add_test(tc, tensor_shapes_are_checked);
     tcase_add_test(tc, tensor_data_lies_within_the_file);
+    tcase_add_test(tc, tensors_have_no_more_bytes_than_the_file);
 #if VALET_CHECKS
     tcase_add_test(tc, refused_allocations_are_survived);
 #endif
