@@ -1,117 +1,27 @@
 /*
  * libpark: a bounded parking lot for any kind of work.
  *
- * A submitter hands in work with its cost in units and gets a ticket, or is refused at
- * once with a reason and a time to come back. An engine thread takes what fits now, runs
- * it, emits events and finishes it. Every ticket reaches exactly one terminal state.
+ * A submitter hands in work with its class and its cost in units and gets a ticket, or is
+ * refused at once with a reason and a time to come back. An engine thread takes what fits now,
+ * best first, runs it, emits events and finishes it; or threads of the pool do. Every ticket
+ * reaches exactly one terminal state.
  *
  * Threads: every function may be called from any thread unless it says otherwise. No
  * function calls back while it holds a lock of the pool.
+ *
+ * Time: on the pool's clock (struct park_env). Timers run in every call that changes the pool
+ * and in every call that blocks; a loop drives them with park_tick.
  */
 #ifndef PARK_PARK_H
 #define PARK_PARK_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "park/options.h"
+#include "park/stats.h"
+#include "park/types.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-#define PARK_API __attribute__((visibility("default")))
-
-/* The first numbers are those of valet's common table; from -101 on they are libpark's own. */
-enum park_err {
-    PARK_OK = 0,
-    PARK_E_NOMEM = -1,
-    PARK_E_INVALID = -2,
-    PARK_E_TIMEOUT = -4,
-    PARK_E_CLOSED = -6,
-    PARK_E_NOT_FOUND = -7,
-    PARK_E_AGAIN = -13,
-    PARK_E_OVERSIZE = -101,   /* more units than the pool has: can never run */
-    PARK_E_QUEUE_FULL = -102, /* no place to wait, by count or by bytes */
-    PARK_E_DRAINING = -103,   /* the pool takes no new work */
-    PARK_E_GAP = -104,        /* events behind the cursor are gone */
-    PARK_E_LIMIT = -105       /* a task may not grow beyond its limit */
-};
-
-/* The text of an error, for people. Never NULL. */
-PARK_API const char *park_strerror(enum park_err err);
-
-/*
- *   submit ──▶ queued ──take──▶ running ──finish──▶ completed | failed | cancelled
- *                 └── cancel ─▶ cancelled    └── drain ─▶ dropped
- */
-enum park_state {
-    PARK_QUEUED,
-    PARK_RUNNING,
-    PARK_COMPLETED,
-    PARK_FAILED,
-    PARK_CANCELLED,
-    PARK_DROPPED
-};
-#define PARK_STATE_COUNT 6
-
-enum park_reason {
-    PARK_REASON_NONE,
-    PARK_REASON_ERROR,       /* failed: the work's own error */
-    PARK_REASON_CLIENT,      /* cancelled: asked for */
-    PARK_REASON_DISCONNECT,  /* cancelled: nobody is left who wants the answer */
-    PARK_REASON_SLOW_READER, /* cancelled: events were not read in time */
-    PARK_REASON_SHUTDOWN,    /* cancelled: the pool ends */
-    PARK_REASON_DRAINING     /* dropped: the pool ends and the work had not started */
-};
-
-PARK_API const char *park_state_name(enum park_state state);
-PARK_API const char *park_reason_name(enum park_reason reason);
-
-/* What running costs: up to four named counters. Unused dimensions are 0. */
-#define PARK_DIMS_MAX 4
-struct park_units {
-    uint64_t n[PARK_DIMS_MAX];
-};
-
-/* Time and randomness, injected so that a pool can run in simulation. */
-struct park_env {
-    uint64_t (*now_ns)(void *arg); /* monotonic */
-    void (*random)(void *arg, void *out, size_t len);
-    void *arg;
-};
-
-typedef struct park_pool park_pool;
-typedef struct park_ticket park_ticket;
-typedef struct park_task park_task;
-typedef struct park_inbox park_inbox;
-
-struct park_options {
-    uint32_t struct_size;
-    const char *name;                     /* shown in statistics; copied */
-    uint32_t dim_count;                   /* 1..PARK_DIMS_MAX */
-    const char *dim_names[PARK_DIMS_MAX]; /* copied */
-    struct park_units capacity;           /* each > 0 */
-    uint64_t queue_count_max;             /* parked tasks; 0: start now or refuse */
-    uint64_t queue_bytes_max;             /* payload bytes of tickets with parked tasks */
-    uint64_t running_max;                 /* tasks running at once */
-    size_t events_bytes_max;              /* one ticket's ring, headers included */
-    struct park_env env;                  /* zeroed: system clock and generator */
-};
-
-PARK_API void park_options_init(struct park_options *options);
-
-/*
- * Makes a pool, or fails with *out NULL: INVALID for options out of range, NOMEM.
- * Gives: park_pool_destroy.
- */
-PARK_API enum park_err park_pool_create(const struct park_options *options, park_pool **out);
-
-/*
- * Ends the pool. The caller has stopped every thread that takes from it. Parked tickets
- * become dropped, running ones cancelled (reason shutdown); tickets that are still
- * referenced stay readable. Inboxes must be destroyed by their owners, before or after.
- */
-PARK_API void park_pool_destroy(park_pool *pool);
 
 /* ---- the submitter's side ---- */
 
@@ -127,11 +37,19 @@ struct park_work {
     struct park_units limit; /* what it may grow to (park_adjust); zero everywhere: need */
     uint64_t cost;           /* for waiting-time estimates; any scale, used consistently */
     void *payload;           /* handed to the taker */
-    size_t payload_bytes;    /* counted against queue_bytes_max while parked */
+    size_t payload_bytes;    /* counted against the limits of bytes while parked */
     /* Called once, outside all locks, when the ticket is terminal and the taker is done. */
     void (*payload_destroy)(void *payload);
     park_inbox *inbox; /* told of events and of the end; NULL: nobody */
     void *user;        /* park_ticket_user */
+
+    enum park_class klass;     /* park_work_init: normal */
+    const char *tenant;        /* at most PARK_TENANT_BYTES_MAX bytes; NULL: ""; copied */
+    uint64_t deadline_ns;      /* on the pool's clock: expired if it has not started; 0: none */
+    uint64_t queue_timeout_ms; /* only shorten those of the class and of the pool; 0: those */
+    uint64_t run_timeout_ms;
+    uint64_t total_timeout_ms;
+    park_reservation *reservation; /* used by park_submit, whatever it answers; NULL: none */
 };
 
 #define PARK_TASKS_MAX 128
@@ -140,7 +58,8 @@ struct park_work {
 struct park_refusal {
     enum park_err code;
     uint64_t retry_after_ms; /* when it is worth coming back; 0: never */
-    uint64_t queue_count;    /* tasks parked now */
+    uint64_t queue_count;    /* tasks parked now; CLASS_FULL: of the class */
+    uint64_t position;       /* the place in the order that it would have had */
     uint32_t dim;            /* OVERSIZE: the dimension, and the two numbers of it */
     uint64_t requested;
     uint64_t available;
@@ -148,14 +67,30 @@ struct park_refusal {
 
 PARK_API void park_work_init(struct park_work *work);
 
+/* The time on the pool's clock, for deadlines. */
+PARK_API uint64_t park_now_ns(const park_pool *pool);
+
 /*
- * The one atomic decision: the work is queued and a ticket is given, or it is refused
- * (INVALID, OVERSIZE, QUEUE_FULL, DRAINING, NOMEM) and `refusal` (may be NULL) says why.
- * On success the pool takes `payload` and *out holds one reference for the caller
- * (park_ticket_unref). On refusal the payload stays the caller's and *out is NULL.
+ * Books places in the queue for work that is still to be prepared: its class, task_count,
+ * need and payload_bytes are an estimate of it. Refused as park_submit would refuse it, and
+ * counted as one of its refusals. Where there is no place but the work and all that was so
+ * promised before it would start at once, it is granted without a place. Lapses after
+ * options.reserve_ms: the places go, the handle stays.
+ * Gives: park_unreserve, or park_submit by work.reservation.
+ */
+PARK_API enum park_err park_reserve(park_pool *pool, const struct park_work *estimate,
+                                    park_reservation **out, struct park_refusal *refusal);
+PARK_API void park_unreserve(park_reservation *reservation);
+
+/*
+ * The one atomic decision: the work is queued and a ticket is given, or it is refused and
+ * `refusal` (may be NULL) says why. Checked in this order: DRAINING, NOT_READY; INVALID;
+ * OVERSIZE; DEADLINE; CLASS_FULL; QUEUE_FULL; NOMEM. On success the pool takes `payload` and
+ * *out holds one reference for the caller (park_ticket_unref). On refusal the payload stays
+ * the caller's and *out is NULL.
  *
- * A ticket counts as parked until it is taken. Work that fits now with nothing ahead of
- * it is booked in this call (running) and does not use a place of the queue, so a depth
+ * A ticket counts as parked until it is taken. Work that fits now and goes before all that
+ * waits is booked in this call (running) and does not use a place of the queue, so a depth
  * of 0 means: start now or be refused.
  */
 PARK_API enum park_err park_submit(park_pool *pool, const struct park_work *work, park_ticket **out,
@@ -168,6 +103,13 @@ PARK_API void park_ticket_unref(park_ticket *ticket);
 PARK_API const char *park_ticket_id(const park_ticket *ticket);
 PARK_API void *park_ticket_user(const park_ticket *ticket);
 
+/*
+ * The ticket of this id, with a reference for the caller. NOT_FOUND: none, or not this
+ * tenant's. GONE: it has ended and left the store (options.result_count_max).
+ */
+PARK_API enum park_err park_find(park_pool *pool, const char *tenant, const char *id,
+                                 park_ticket **out);
+
 struct park_status {
     enum park_state state;
     enum park_reason reason;
@@ -176,20 +118,34 @@ struct park_status {
     uint64_t queued_ns;  /* time waited so far, or until the start */
     int error_code;      /* failed: the work's own number and text */
     char error_text[160];
+
+    enum park_class klass;
+    uint64_t eta_ms;         /* queued: estimate of the wait that is left; 0: nothing is known */
+    uint64_t run_ns;         /* time since the first start, or from it to the end */
+    uint64_t retry_after_ms; /* dropped, or expired while it waited: when to try again; else 0 */
 };
 
 PARK_API void park_status(const park_ticket *ticket, struct park_status *out);
-PARK_API bool park_state_is_terminal(enum park_state state);
 
 /*
- * Asks for the end. A parked ticket is cancelled at once and never runs. A running one
- * gets its token set, its parked tasks end, and it ends when its taker finishes the others. Idempotent; without effect on a
- * terminal ticket. Touches no other ticket.
+ * Asks for the end. A parked ticket is cancelled at once and never runs. A running one gets
+ * its token set, its parked tasks end, and it ends when its taker finishes the others, but
+ * after options.cancel_grace_ms in any case. Idempotent; without effect on a terminal ticket.
+ * Touches no other ticket. `reason` is one of those of cancelled.
  */
 PARK_API void park_cancel(park_ticket *ticket, enum park_reason reason);
 
 /* Blocks until the ticket is terminal: OK, or TIMEOUT, which changes nothing. -1: no limit. */
 PARK_API enum park_err park_wait(park_ticket *ticket, int64_t timeout_ms);
+
+/*
+ * What task `index` left behind, any number of times and for any number of readers. AGAIN:
+ * the ticket has not ended. NOT_FOUND: the task left nothing. GONE: it left the store.
+ * Gives: park_result_unref.
+ */
+PARK_API enum park_err park_result(park_ticket *ticket, uint32_t index, struct park_result **out);
+PARK_API const void *park_result_data(const struct park_result *result, size_t *bytes);
+PARK_API void park_result_unref(struct park_result *result);
 
 struct park_event {
     uint64_t seq; /* 1, 2, 3, … without holes */
@@ -224,9 +180,14 @@ PARK_API int park_inbox_fd(const park_inbox *inbox);
 /* The next ticket with news, with a reference for the caller; NULL: none left. */
 PARK_API park_ticket *park_inbox_next(park_inbox *inbox);
 
-/* ---- the taker's side: one engine thread for each pool ---- */
+/* ---- the taker's side: one engine thread for each pool without threads of its own ---- */
 
-/* Tickets to run now, units booked, oldest first; at most `count_max`. Never blocks. */
+/*
+ * Tasks to run now, units booked, best first; at most `count_max`. Never blocks. Pull mode.
+ * The order: the highest class; in it what was given back, then the earliest due, then the
+ * oldest. One start in every aging_share goes to the oldest aged task instead, while one waits
+ * behind a better class. The first in this order that does not fit holds all others back.
+ */
 PARK_API size_t park_take(park_pool *pool, park_task **tasks, size_t count_max);
 
 /*
@@ -238,6 +199,12 @@ PARK_API void park_take_wait(park_pool *pool, int64_t timeout_ms);
 
 /* Makes the current or next park_take_wait return. */
 PARK_API void park_wake(park_pool *pool);
+
+/*
+ * Runs the timers that are due. Returns the time of the next one on the pool's clock,
+ * UINT64_MAX: there is none. For a loop, so that nobody else has to look in time.
+ */
+PARK_API uint64_t park_tick(park_pool *pool);
 
 PARK_API void *park_task_payload(const park_task *task);
 PARK_API uint32_t park_task_index(const park_task *task); /* 0..task_count-1 */
@@ -252,36 +219,53 @@ PARK_API bool park_task_cancelled(const park_task *task);
 PARK_API enum park_reason park_task_reason(const park_task *task);
 
 /*
+ * Blocks the task's own thread until the task is cancelled, an event of its ticket that found
+ * the ring full has room, or the time is up (TIMEOUT). -1: no limit.
+ */
+PARK_API enum park_err park_task_wait(park_task *task, int64_t timeout_ms);
+
+/*
  * Appends an event. AGAIN: the ring is full of unread events (or no memory for it now);
- * nothing is lost and nothing changed; try again after park_take_wait. INVALID: larger
- * than a ring can ever hold.
+ * nothing is lost and nothing changed; try again after park_take_wait, in thread mode after
+ * park_task_wait. INVALID: larger than a ring can ever hold. The events of a task whose ticket
+ * has ended (cancel_grace_ms) are thrown away: OK.
  */
 PARK_API enum park_err park_emit(park_task *task, uint32_t type, const void *data, size_t len);
 
 /*
  * Books `total` for a running task in place of what it holds. Shrinking always succeeds and
  * may let others start. Growing: AGAIN if the pool has no room (nothing changed), LIMIT beyond
- * the task's own limit. Growth of running tasks goes before new starts: while a task was
- * refused growth and neither grew, ended nor was requeued since, nothing new starts.
+ * the task's own limit or the pool's capacity. Growth of running tasks goes before new starts:
+ * while a task was refused growth and neither grew, ended nor was requeued since, nothing new
+ * starts.
  */
 PARK_API enum park_err park_adjust(park_task *task, const struct park_units *total);
 
 /*
- * The task that should give way when growth is refused: the one that started last, but never
- * the oldest running task (so something always finishes), and never one that was requeued
- * PARK_PREEMPTS_MAX times while another can be found. NULL: nobody; wait.
+ * The task that should give way when growth is refused: of the lowest class that runs, the one
+ * that started last, but never the oldest of the highest (so something always finishes), and
+ * never one that was requeued PARK_PREEMPTS_MAX times while another can be found. NULL:
+ * nobody; wait.
  */
 #define PARK_PREEMPTS_MAX 4
 PARK_API park_task *park_victim(park_pool *pool);
 
 /*
- * Gives a running task back: its units return, it is parked in front of all that never ran
- * (in the order of submission among its like), keeps its events and its user pointer, and
- * comes back by park_take with `need` booked, once all that it held or was refused is free: the
- * rest of that is kept from new starts until it has grown again, shrinks or ends. Uses no place
- * of the queue and cannot fail. If it was cancelled meanwhile it still comes back by park_take,
- * at once and with nothing booked, and is finished there. Its user pointer is the taker's to
- * release; a taker that stops for good first takes what it requeued (PARK_DRAIN_NOW sends it).
+ * The running task of class low that should give way to a start of class critical or high that
+ * is next and does not fit: the one that started last. NULL: nobody; also while no requeue of
+ * such tasks would make it fit. For the taker, at most once in a step, before park_take.
+ */
+PARK_API park_task *park_outranked(park_pool *pool);
+
+/*
+ * Gives a running task back: its units return, it is parked in front of all of its class that
+ * never ran (in the order of submission among its like), keeps its events and its user
+ * pointer, and comes back by park_take with `need` booked, once all that it held or was
+ * refused is free: the rest of that is kept from new starts until it has grown again, shrinks
+ * or ends. Uses no place of the queue and cannot fail; its time in the queue is not limited
+ * again. If it was cancelled meanwhile it still comes back by park_take, at once and with
+ * nothing booked, and is finished there. Its user pointer is the taker's to release; a taker
+ * that stops for good first takes what it requeued (PARK_DRAIN_NOW sends it).
  */
 PARK_API void park_requeue(park_task *task);
 
@@ -289,19 +273,27 @@ struct park_outcome {
     enum park_state state; /* COMPLETED, FAILED or CANCELLED */
     int error_code;        /* FAILED */
     const char *error_text;
+    void *result;                         /* what park_result gives; NULL: nothing; taken */
+    size_t result_bytes;                  /* counted against options.result_bytes_max */
+    void (*result_destroy)(void *result); /* called once, outside all locks */
 };
 
 /*
  * Ends the task: units return, what fits next can be taken; with the last task of a ticket
- * the ticket becomes terminal and its inbox is told: FAILED if a task failed, else CANCELLED
- * if one was, else COMPLETED. A task that fails cancels its siblings (token set, reason
- * ERROR; parked ones end at once). The only way units are released. `task` is gone
- * afterwards. A CANCELLED outcome takes the reason of the cancel. Allocates nothing and
- * cannot fail.
+ * the ticket becomes terminal and its inbox is told: FAILED if a task failed, else as it was
+ * asked to end if a task did not complete, else COMPLETED. A failure of a ticket that was
+ * asked to end counts as the end that was asked for. A task that fails cancels its siblings
+ * (token set, reason ERROR; parked ones end at once). The only way units are released. `task`
+ * is gone afterwards. A CANCELLED outcome takes state and reason of what asked for the end.
+ * Allocates nothing and cannot fail.
  */
 PARK_API void park_finish(park_task *task, const struct park_outcome *outcome);
 
 /* ---- operation ---- */
+
+/* Accepts and parks, but starts nothing; times go on. */
+PARK_API void park_pause(park_pool *pool);
+PARK_API void park_resume(park_pool *pool);
 
 enum park_drain_mode {
     PARK_DRAIN_FINISH_ALL,     /* parked and running work ends by itself */
@@ -310,51 +302,20 @@ enum park_drain_mode {
 };
 
 /*
- * New work is refused from now on. Returns OK once nothing is parked or running, TIMEOUT
- * if that has not come by then (0: look only, do not block; -1: no limit). May be called
- * again; the mode may only become stricter.
+ * New work is refused from now on. Returns OK once nothing is parked or running, nor holds
+ * units, TIMEOUT if that has not come by then (0: look only, do not block; -1: no limit). May
+ * be called again; the mode may only become stricter.
  */
 PARK_API enum park_err park_drain(park_pool *pool, enum park_drain_mode mode, int64_t timeout_ms);
 
-/* True once draining and nothing is parked or running. */
+/*
+ * Begins a drain that finishes what runs, but becomes PARK_DRAIN_NOW after `after_ms`. Does not
+ * block: park_drain waits. A second time may only come earlier.
+ */
+PARK_API void park_drain_cancel_after(park_pool *pool, uint64_t after_ms);
+
+/* True once draining and nothing is parked or running, nor holds units. */
 PARK_API bool park_is_drained(park_pool *pool);
-
-struct park_stats {
-    const char *name;
-    uint32_t dim_count;
-    const char *dim_names[PARK_DIMS_MAX];
-    struct park_units capacity;
-    struct park_units used;
-    struct park_units high_water; /* never above capacity */
-    bool draining;
-
-    /* submitted = rejected + queued + running + the four terminal counts, always */
-    uint64_t submitted;
-    uint64_t rejected;
-    uint64_t queued;
-    uint64_t running;
-    uint64_t completed;
-    uint64_t failed;
-    uint64_t cancelled;
-    uint64_t dropped;
-
-    uint64_t queued_bytes;
-    uint64_t queue_count_max;
-    uint64_t queue_high_water;
-    uint64_t oldest_queued_ns; /* age of the oldest parked ticket, 0: none */
-    uint64_t rejected_oversize;
-    uint64_t rejected_queue_full;
-    uint64_t rejected_draining;
-    uint64_t rejected_other;
-    uint64_t tasks_queued; /* parked tasks; the requeued ones among them use no place */
-    uint64_t tasks_running;
-    uint64_t requeues;
-    uint64_t events;      /* emitted */
-    uint64_t events_full; /* park_emit answered AGAIN */
-};
-
-/* One consistent snapshot. The strings live as long as the pool. */
-PARK_API void park_stats(park_pool *pool, struct park_stats *out);
 
 /* Aborts if an invariant of the pool does not hold. For tests; O(tickets). */
 PARK_API void park_check(park_pool *pool);

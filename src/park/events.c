@@ -23,6 +23,10 @@ enum park_err park_emit(park_task *task, uint32_t type, const void *data, size_t
     if (!park_ring_can_hold(&ticket->ring, len) || (len > 0 && !data))
         return PARK_E_INVALID;
     lock_take(&ticket->events_lock);
+    if (ticket->is_silent) {
+        lock_give(&ticket->events_lock);
+        return PARK_OK;
+    }
     enum park_err rc = park_ring_push(&ticket->ring, type, data, len);
     if (rc == PARK_OK) {
         /* Release: partner of the acquire in park_status. */
@@ -51,6 +55,6 @@ enum park_err park_events_read(park_ticket *ticket, uint64_t after, void *buffer
         *first = ticket->ring.first;
     lock_give(&ticket->events_lock);
     if (room_came)
-        park_wake(ticket->pool);
+        park_taker_note_room(ticket);
     return rc;
 }

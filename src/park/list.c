@@ -39,11 +39,3 @@ void park_list_remove(struct park_list *list, park_task *task)
     task->next = NULL;
     list->count--;
 }
-
-park_task *park_list_pop(struct park_list *list)
-{
-    park_task *task = list->first;
-    if (task)
-        park_list_remove(list, task);
-    return task;
-}

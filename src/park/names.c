@@ -31,6 +31,14 @@ const char *park_strerror(enum park_err err)
         return "events behind the cursor are gone";
     case PARK_E_LIMIT:
         return "beyond its own limit";
+    case PARK_E_DEADLINE:
+        return "the deadline has passed";
+    case PARK_E_CLASS_FULL:
+        return "queue of the class full";
+    case PARK_E_NOT_READY:
+        return "no capacity now";
+    case PARK_E_GONE:
+        return "no longer kept";
     }
     return "unknown error";
 }
@@ -50,6 +58,8 @@ const char *park_state_name(enum park_state state)
         return "cancelled";
     case PARK_DROPPED:
         return "dropped";
+    case PARK_EXPIRED:
+        return "expired";
     }
     return "unknown";
 }
@@ -71,6 +81,31 @@ const char *park_reason_name(enum park_reason reason)
         return "shutdown";
     case PARK_REASON_DRAINING:
         return "draining";
+    case PARK_REASON_QUEUE_TIMEOUT:
+        return "queue_timeout";
+    case PARK_REASON_DEADLINE:
+        return "deadline";
+    case PARK_REASON_RUN_TIMEOUT:
+        return "run_timeout";
+    case PARK_REASON_NO_LONGER_FITS:
+        return "no_longer_fits";
+    case PARK_REASON_WORKER_DIED:
+        return "worker_died";
+    }
+    return "unknown";
+}
+
+const char *park_class_name(enum park_class klass)
+{
+    switch (klass) {
+    case PARK_CLASS_CRITICAL:
+        return "critical";
+    case PARK_CLASS_HIGH:
+        return "high";
+    case PARK_CLASS_NORMAL:
+        return "normal";
+    case PARK_CLASS_LOW:
+        return "low";
     }
     return "unknown";
 }

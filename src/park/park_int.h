@@ -1,294 +1,274 @@
 #ifndef PARK_INT_H
 #define PARK_INT_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/clock.h"
-#include "base/lock.h"
 #include "base/mem.h"
-#include "base/random.h"
 #include "park/park.h"
+#include "park/state.h"
 
-/* ---- list.c: tasks in order, linked through the tasks themselves ---- */
-
-struct park_list {
-    park_task *first;
-    park_task *last;
-    uint64_t count;
-};
-
-/* `after` NULL: in front. */
-void park_list_insert(struct park_list *list, park_task *after, park_task *task);
-void park_list_push(struct park_list *list, park_task *task);
-
-/* The first task, unlinked; NULL if there is none. */
-park_task *park_list_pop(struct park_list *list);
-void park_list_remove(struct park_list *list, park_task *task);
-
-/* ---- ring.c: one ticket's events, a ring of bytes; the caller locks ---- */
-
-struct park_ring {
-    unsigned char *data; /* [cap]; NULL until the first event */
-    size_t bytes_max;    /* cap never grows beyond it */
-    size_t cap;
-    size_t head;       /* index of the oldest kept record */
-    size_t used;       /* bytes of the kept records */
-    uint64_t first;    /* seq of the oldest kept event; last + 1 if none is kept */
-    uint64_t last;     /* seq of the newest event ever; 0: none yet */
-    uint64_t read;     /* events up to here are read and may be dropped */
-    size_t read_bytes; /* bytes of the kept records up to `read` */
-    size_t wanted;     /* bytes of the record that found no room; 0: none */
-};
-
-void park_ring_init(struct park_ring *ring, size_t bytes_max);
-void park_ring_fini(struct park_ring *ring);
-
-/* Whether an event of `len` bytes could be held by an empty ring. */
-bool park_ring_can_hold(const struct park_ring *ring, size_t len);
-
-/* Appends: OK, AGAIN (full of unread events) or NOMEM (the ring could not grow). */
-enum park_err park_ring_push(struct park_ring *ring, uint32_t type, const void *data, size_t len);
-
-/* As park_events_read. OK also marks the events up to `after` as read. */
-enum park_err park_ring_read(struct park_ring *ring, uint64_t after, void *buffer,
-                             size_t buffer_size, struct park_event *events, size_t count_max,
-                             size_t *count);
-
-/* True once after a push was answered AGAIN and reading has made room for that record. */
-bool park_ring_room_came(struct park_ring *ring);
-void park_ring_check(const struct park_ring *ring);
-
-/* ---- rate.c: how fast cost is worked off, and when to come back ---- */
-
-struct park_rate {
-    double cost;    /* finished, weighted by age */
-    double busy_s;  /* time with work running, weighted the same way */
-    uint64_t at_ns; /* when both were brought up to date */
-};
-
-/* Brings the sums up to `now_ns`; `busy`: work was running since the last call. */
-void park_rate_advance(struct park_rate *rate, uint64_t now_ns, bool busy);
-void park_rate_finished(struct park_rate *rate, uint64_t cost);
-
-/* Cost per second; 0: nothing is known. `running_cost` stands in before the first sample. */
-double park_rate_per_s(const struct park_rate *rate, uint64_t running_cost);
-
-/* `base_ms` within bounds and spread by `random`, so that callers do not return in step. */
-uint64_t park_retry_after_ms(double base_ms, uint64_t random);
-
-/* ---- pool ---- */
-
-enum park_reject {
-    PARK_REJECT_OVERSIZE,
-    PARK_REJECT_QUEUE_FULL,
-    PARK_REJECT_DRAINING,
-    PARK_REJECT_OTHER,
-    PARK_REJECT_COUNT
-};
-
-struct park_pool {
-    /* set at creation, constant afterwards */
-    char *name;
-    char *dim_names[PARK_DIMS_MAX];
-    uint32_t dim_count;
-    struct park_units capacity;
-    uint64_t queue_count_max;
-    uint64_t queue_bytes_max;
-    uint64_t running_max;
-    size_t events_bytes_max;
-    struct base_clock clock;   /* never called under a lock */
-    struct base_random random; /* never called under a lock */
-
-    /* any thread */
-    atomic_size_t refs;           /* the owner's until park_pool_destroy, and one per ticket */
-    atomic_uint_least64_t events; /* emitted */
-
-    /* guards everything below and, in tickets, what is marked "pool lock" */
-    struct base_lock lock;
-    struct base_cond taker; /* park_take_wait sleeps here */
-    struct base_cond empty; /* park_drain sleeps here */
-
-    /* tasks; one list for each phase */
-    struct park_list parked;   /* never started; oldest first */
-    struct park_list requeued; /* given back by the taker; oldest ticket first */
-    struct park_list booked;   /* started, not yet handed over */
-    struct park_list running;  /* handed to the taker, in the order of their starts */
-
-    struct park_units used; /* sum of `held` over booked and running */
-    struct park_units kept; /* sum of `kept` over the same */
-    struct park_units high_water;
-    uint64_t refused_count; /* running tasks that were refused growth: nothing new starts */
-    uint64_t queued_bytes;  /* payload bytes of tickets with tasks in `parked` */
-    uint64_t queued_cost;   /* of queued tickets */
-    uint64_t running_cost;  /* of running tickets */
-    uint64_t queue_high_water;
-    struct park_rate rate;
-
-    bool draining;
-    bool news;         /* a reason for the taker to look that no other field shows */
-    bool memory_short; /* an event found no memory; the taker looks again soon */
-
-    uint64_t submitted;
-    uint64_t rejected[PARK_REJECT_COUNT];
-    uint64_t tickets[PARK_STATE_COUNT]; /* queued and running now; ended in each way ever */
-    uint64_t accepted;                  /* the last `order` given to a ticket */
-    uint64_t requeues;
-    uint64_t events_full;
-};
+/* ---- pool.c ---- */
 
 void park_pool_ref(park_pool *pool);
 void park_pool_unref(park_pool *pool);
 
-static inline uint64_t park_now_ns(const park_pool *pool)
-{
-    return clock_now_ns(&pool->clock);
-}
-
-/* b - a, or 0: two threads read the clock before they take the lock, in either order. */
+/* b - a, or 0. */
 static inline uint64_t park_elapsed_ns(uint64_t a, uint64_t b)
 {
     return b > a ? b - a : 0;
 }
 
-/* ---- ticket.c ---- */
-
-/* Where a task is: in which list of its pool. */
-enum park_phase {
-    PARK_PHASE_NONE, /* in none: new, or ended */
-    PARK_PHASE_PARKED,
-    PARK_PHASE_REQUEUED,
-    PARK_PHASE_BOOKED,
-    PARK_PHASE_RUNNING
-};
-
-/* What the taker holds. Part of its ticket, the taker's from park_take to park_finish or _requeue. */
-struct park_task {
-    /* set at submission, constant afterwards */
-    park_ticket *ticket;
-    uint32_t index;
-
-    /* pool lock */
-    enum park_phase phase;
-    bool is_refused; /* running: growth was refused, and nothing came of it yet */
-    uint32_t requeues;
-    struct park_units held; /* booked for it; zero unless booked or running */
-    struct park_units kept; /* what it held before a requeue and does not hold yet */
-    struct park_units room; /* must be free before it starts; running: what it was refused */
-    park_task *prev;
-    park_task *next;
-
-    /* the taker */
-    void *user;
-};
-
-struct park_ticket {
-    /* set at submission, constant afterwards */
-    park_pool *pool;   /* holds a reference */
-    park_inbox *inbox; /* holds a reference; NULL: nobody is told */
-    void *user;
-    void *payload;
-    void (*payload_destroy)(void *payload);
-    struct park_units need;  /* of each task */
-    struct park_units limit; /* of each task; at least `need`, at most the capacity */
-    uint64_t cost;           /* bounded, so that sums cannot wrap */
-    size_t payload_bytes;
-    uint64_t submitted_ns;
-    uint64_t order; /* 1, 2, 3, … in the order of acceptance */
-    uint32_t task_count;
-    char id[32];
-
-    /* any thread */
-    atomic_size_t refs; /* the pool's until terminal, the caller's, one per inbox entry */
-    atomic_uint_least64_t event_last; /* written under the events lock */
-    atomic_int token;                 /* enum park_reason; written once under the pool lock */
-
-    /* pool lock */
-    enum park_state state;
-    enum park_reason reason;
-    enum park_state outcome; /* the worst end of a task so far; completed at first */
-    uint32_t parked_count;   /* tasks in pool->parked */
-    uint32_t ended_count;
-    uint64_t unparked_ns; /* when its first task started or, without a start, it ended */
-    int error_code;       /* of the first task that failed */
-    char error_text[160];
-    struct base_cond ended; /* park_wait sleeps here, with the pool lock */
-
-    /* events lock */
-    struct base_lock events_lock;
-    struct park_ring ring;
-
-    /* inbox lock */
-    park_ticket *inbox_next;
-    bool is_listed;
-
-    struct park_task tasks[]; /* [task_count] */
-};
+/* ---- pass.c: one hold of the pool's lock ---- */
 
 /*
- * A ticket with two references, the pool's and the caller's, none of whose tasks is in a
- * list yet and that does not own the payload until it is queued or running. NULL: no memory.
+ * A pass reads the clock, takes the lock and runs the timers that are due; its end tells whom
+ * the changes concern, gives the lock back and settles what ended meanwhile. So the lot is
+ * never looked at with an old time, and nothing is called under the lock.
+ */
+struct park_pass {
+    park_pool *pool;
+    uint64_t now_ns;         /* never before that of an earlier pass */
+    park_ticket *told_first; /* terminal now; one reference each */
+    park_ticket *told_last;
+    park_ticket *released_first; /* terminal and no task left: the pool's reference */
+    park_ticket *released_last;
+    park_ticket *left_first; /* left the store: its reference */
+    park_ticket *left_last;
+    struct park_record *tombstones; /* that went */
+};
+
+void park_pass_begin(struct park_pass *pass, park_pool *pool);
+void park_pass_end(struct park_pass *pass);
+
+/*
+ * Sleeps on `cond` until it is signalled, the next timer is due or the time is up, and begins
+ * the pass anew. False, without having slept: the time is up.
+ */
+bool park_pass_sleep(struct park_pass *pass, struct base_cond *cond, uint64_t deadline_ns);
+
+/* The same without a limit and without timers: another thread drives them. */
+void park_pass_rest(struct park_pass *pass, struct base_cond *cond);
+
+/* -1: PARK_NEVER; 0: 0, which means "do not block". On the system's clock. */
+uint64_t park_deadline_ns(int64_t timeout_ms);
+
+void park_pass_tell(struct park_pass *pass, park_ticket *ticket);
+void park_pass_release(struct park_pass *pass, park_ticket *ticket);
+void park_pass_leave(struct park_pass *pass, park_ticket *ticket);
+
+/* ---- timer.c ---- */
+
+/* Sets or moves a timer; PARK_NEVER: clears it. */
+void park_timer_set_locked(park_pool *pool, struct park_timer *timer, uint64_t at_ns);
+uint64_t park_timer_next_locked(const park_pool *pool);
+void park_timer_run_locked(struct park_pass *pass);
+
+/* The timer of a ticket, by its state. After every change of what it depends on. */
+void park_timer_of_ticket_locked(park_pool *pool, park_ticket *ticket);
+
+/* `at_ns` + `ms`, at most PARK_NEVER; `ms` 0: PARK_NEVER. */
+uint64_t park_time_after_ms(uint64_t at_ns, uint64_t ms);
+
+/* ---- order.c: who is next ---- */
+
+/* The task that README rules 2 and 20 name as the next start, fits or not; NULL: none. */
+park_task *park_order_next_locked(const park_pool *pool);
+
+/*
+ * How many of `count` tasks of a new ticket of this class and due time would be named, one
+ * after the other, before all that waits.
+ */
+uint64_t park_order_ahead_locked(const park_pool *pool, enum park_class klass, uint64_t due_ns,
+                                 uint64_t count);
+
+/* Notes a start, before the task leaves the order. */
+void park_order_note_start_locked(park_pool *pool, const park_task *task);
+
+/* What goes before a ticket of this class, due time and order; all that waits in a class. */
+struct park_weight park_order_before_locked(park_pool *pool, enum park_class klass, uint64_t due_ns,
+                                            uint64_t order);
+uint64_t park_order_cost_to_locked(const park_pool *pool, enum park_class klass);
+
+/* Into and out of the order. Tickets: by their parked tasks. */
+void park_order_park_locked(park_pool *pool, park_ticket *ticket, uint32_t count);
+void park_order_unpark_locked(park_pool *pool, park_ticket *ticket, uint32_t count);
+void park_order_requeue_locked(park_pool *pool, park_task *task);
+void park_order_unqueue_locked(park_pool *pool, park_task *task);
+
+/* ---- books.c: units and places; every function needs the pool lock ---- */
+
+/* Whether a waiting task may start with what is free. */
+bool park_books_fit_locked(const park_pool *pool, const park_task *task);
+
+/* The same by units alone, after tasks of the lowest class gave `freed` back. */
+bool park_books_fit_after_locked(const park_pool *pool, const park_task *task,
+                                 const struct park_units *freed);
+
+/* Whether the reserves of better classes are not in its way. */
+bool park_books_reserve_allows_locked(const park_pool *pool, const park_task *task);
+
+/* How many of `count` new tasks fit beside each other, now or in an empty pool. */
+uint64_t park_books_fit_count_locked(const park_pool *pool, enum park_class klass,
+                                     const struct park_units *need, uint64_t count);
+uint64_t park_books_fit_count_empty(const park_pool *pool, enum park_class klass,
+                                    const struct park_units *need, uint64_t count);
+
+/* The most that a task of a class may ever start with. */
+uint64_t park_books_start_max(const park_pool *pool, enum park_class klass, uint32_t dim);
+
+/* After the capacity changed: whether what a ticket still has to start never can. */
+bool park_books_never_fits_locked(const park_pool *pool, const park_ticket *ticket);
+
+/* And no task waits for more than there is. */
+void park_books_clip_room_locked(park_pool *pool, park_task *task);
+
+/* Whether `more` finds places beside `pool` and `lane`: OK, CLASS_FULL, QUEUE_FULL. */
+enum park_err park_books_has_places(const park_pool *pool, enum park_class klass,
+                                    const struct park_places *places,
+                                    const struct park_places *lane_places,
+                                    const struct park_places *more);
+void park_books_take_places_locked(park_pool *pool, enum park_class klass,
+                                   const struct park_places *places);
+void park_books_give_places_locked(park_pool *pool, enum park_class klass,
+                                   const struct park_places *places);
+
+/* The same for a reservation. */
+void park_books_reserve_locked(park_pool *pool, enum park_class klass,
+                               const struct park_places *places);
+void park_books_unreserve_locked(park_pool *pool, enum park_class klass,
+                                 const struct park_places *places);
+
+/* `count` tasks of `need` each. False: the sum has no 64 bits. */
+bool park_books_places_of(const struct park_units *need, uint64_t count, size_t bytes,
+                          struct park_places *out);
+
+/* What a task holds and what is kept for it; zero units: NULL. */
+void park_books_set_locked(park_pool *pool, park_task *task, const struct park_units *held,
+                           const struct park_units *kept);
+enum park_err park_books_adjust_locked(struct park_pass *pass, park_task *task,
+                                       const struct park_units *total);
+void park_books_lift_refusal_locked(park_pool *pool, park_task *task);
+
+/* ---- lot.c: phases and states; every function needs the pool lock ---- */
+
+uint64_t park_lot_running_locked(const park_pool *pool);
+bool park_lot_is_empty_locked(const park_pool *pool);
+
+/* The transitions; lot.c has the diagram. The first `start_count` tasks are booked. */
+void park_lot_admit_locked(struct park_pass *pass, park_ticket *ticket, uint64_t start_count);
+park_task *park_lot_hand_over_locked(struct park_pass *pass);
+void park_lot_requeue_locked(struct park_pass *pass, park_task *task);
+void park_lot_end_locked(struct park_pass *pass, park_task *task, enum park_state state);
+
+/*
+ * Sets the token of a ticket, unless it is set already: parked tasks end, requeued ones go
+ * back to the taker.
+ */
+void park_lot_ask_end_locked(struct park_pass *pass, park_ticket *ticket, enum park_reason reason);
+
+/* Ends a ticket whose tasks did not end in time after they were asked to. */
+void park_lot_abandon_locked(struct park_pass *pass, park_ticket *ticket);
+
+/* Ends every queued ticket; asks all others to end. */
+void park_lot_drop_queued_locked(struct park_pass *pass);
+void park_lot_ask_all_locked(struct park_pass *pass);
+
+bool park_lot_can_take_locked(const park_pool *pool);
+bool park_lot_taker_has_reason_locked(const park_pool *pool);
+
+/* Wakes whom the last change concerns. */
+void park_lot_announce_locked(park_pool *pool);
+
+/* ---- ticket.c ---- */
+
+/*
+ * A ticket with two references, the pool's and the caller's, none of whose tasks waits yet and
+ * that does not own the payload until it is queued or running. NULL: no memory.
  */
 park_ticket *park_ticket_create(park_pool *pool, const struct park_work *work);
 
 /* Frees a ticket that was refused: nobody else has seen it. The payload is left alone. */
 void park_ticket_discard(park_ticket *ticket);
 
-/*
- * What follows the end of a ticket, outside all locks: the payload is destroyed, the inbox
- * told, the pool's reference given back.
- */
-void park_ticket_settle(park_ticket *ticket);
+/* The estimate of the wait of new work of a class, in ms; negative: nothing is known. */
+double park_wait_ms_locked(const park_pool *pool, uint64_t cost_ahead);
 
-/* The same for a list of tickets that have ended; the first task of each stands for it. */
-void park_ticket_settle_all(struct park_list *ended);
+/* ---- results.c ---- */
 
-/* ---- lot.c: places, books and states; every function needs the pool lock ---- */
+bool park_index_init(struct park_index *index, const struct park_options *options);
+void park_index_add_locked(park_pool *pool, struct park_record *record);
+void park_index_remove_locked(park_pool *pool, struct park_record *record);
 
-uint64_t park_lot_running_locked(const park_pool *pool);
-bool park_lot_is_empty_locked(const park_pool *pool);
+/* A ticket is terminal: it is kept, or its record goes. */
+void park_store_keep_locked(struct park_pass *pass, park_ticket *ticket);
 
-/* How many of `count` new tasks that need `need` each would start now, and in an empty pool. */
-uint64_t park_lot_start_count_locked(const park_pool *pool, const struct park_units *need,
-                                     uint64_t count);
-uint64_t park_lot_start_count_empty(const park_pool *pool, const struct park_units *need,
-                                    uint64_t count);
+/* What must leave by time and by number; all: at the end of the pool. */
+void park_store_trim_locked(struct park_pass *pass);
+void park_store_clear_locked(struct park_pass *pass);
+void park_store_trim_tombstones_locked(struct park_pass *pass);
 
-/* Whether `count` tasks of one ticket find places in the queue. */
-bool park_lot_has_places_locked(const park_pool *pool, uint64_t count, size_t payload_bytes);
+/* The result of a task: whoever finishes it hands it in; the ticket lets go of all of them. */
+void park_result_put_locked(park_task *task, const struct park_outcome *outcome);
+void park_result_drop_all(park_ticket *ticket);
 
-/* The transitions; lot.c has the diagram. The first `start_count` tasks are booked. */
-void park_lot_admit_locked(park_pool *pool, park_ticket *ticket, uint64_t start_count,
-                           uint64_t now_ns);
-park_task *park_lot_hand_over_locked(park_pool *pool, uint64_t now_ns);
-enum park_err park_lot_adjust_locked(park_pool *pool, park_task *task,
-                                     const struct park_units *total);
-void park_lot_requeue_locked(park_pool *pool, park_task *task, uint64_t now_ns);
+/* ---- tenant.c ---- */
 
-/* Ends a task. True if its ticket ended with it: then park_ticket_settle must follow. */
-bool park_lot_end_locked(park_pool *pool, park_task *task, enum park_state state, uint64_t now_ns);
+bool park_tenants_init(struct park_tenants *tenants, uint64_t count_max);
+void park_tenants_fini(struct park_tenants *tenants);
 
-/*
- * Sets the token of a ticket, unless it is set already: parked tasks end, requeued ones go
- * back to the taker. True if the ticket ended: then park_ticket_settle must follow.
- */
-bool park_lot_ask_end_locked(park_pool *pool, park_ticket *ticket, enum park_reason reason,
-                             uint64_t now_ns);
+/* The entry of a name, `others` if there is no room for it. Never NULL. */
+struct park_tenant *park_tenant_of_locked(park_pool *pool, const char *name);
 
-/* Ends every queued ticket as dropped and moves it to `ended`. */
-void park_lot_drop_queued_locked(park_pool *pool, struct park_list *ended, uint64_t now_ns);
+/* ---- stats.c, audit.c ---- */
 
-bool park_lot_taker_has_reason_locked(const park_pool *pool);
+/* Moves a ticket from one count to another in pool, lane and tenant; NULL: from none. */
+void park_stats_move_locked(park_pool *pool, park_ticket *ticket, const enum park_state *from,
+                            enum park_state to);
+void park_histogram_add(struct park_histogram *histogram, uint64_t ns);
 
-/* Wakes whom the last change concerns. Every change of the lot is followed by a call. */
-void park_lot_announce_locked(park_pool *pool);
+/* Everything that is known of the ticket and the task (NULL: none) is added to `record`. */
+void park_audit_add_locked(const struct park_pass *pass, struct park_audit record,
+                           const park_ticket *ticket, const park_task *task);
+void park_audit_event_locked(const struct park_pass *pass, enum park_audit_event event,
+                             const park_ticket *ticket, const park_task *task);
+
+/* The same for a change of the ticket's state. */
+void park_audit_change_locked(const struct park_pass *pass, enum park_audit_event event,
+                              enum park_state from, const park_ticket *ticket,
+                              const park_task *task);
+
+/* ---- admission.c ---- */
+
+/* Gives back what a reservation holds of the queue. */
+void park_reservation_give_locked(park_pool *pool, park_reservation *reservation);
 
 /* ---- taker.c ---- */
 
 /* An event found its ring full, or no memory for it. Takes the pool lock. */
 void park_taker_note_full(park_pool *pool, bool memory_short);
+
+/* A reader made room that an event waits for. Takes the pool lock. */
+void park_taker_note_room(park_ticket *ticket);
+
+/* park_finish, with the reason of a failure. */
+void park_taker_finish(park_task *task, const struct park_outcome *outcome,
+                       enum park_reason failure);
+
+/* ---- options.c ---- */
+
+bool park_options_are_valid(const struct park_options *options);
+
+/* ---- worker.c ---- */
+
+enum park_err park_crew_start(park_pool *pool);
+
+/* Joins all threads of the pool. Their tasks have been asked to end. */
+void park_crew_stop(park_pool *pool);
+
+/* The task was finished or given back: the worker that runs it leaves it alone. */
+void park_worker_forget(const park_task *task);
 
 /* ---- inbox.c ---- */
 
@@ -297,15 +277,5 @@ void park_inbox_unref(park_inbox *inbox);
 
 /* Lists the ticket in its inbox, if it has one and is not listed. Outside all locks. */
 void park_inbox_tell(park_ticket *ticket);
-
-/* ---- deadline.c: blocking with a limit, on the system's monotonic clock ---- */
-
-#define PARK_NEVER UINT64_MAX
-
-/* -1: PARK_NEVER; 0: 0, which means "do not block". */
-uint64_t park_deadline_ns(int64_t timeout_ms);
-
-/* Waits once. False if the deadline has passed. */
-bool park_cond_wait(struct base_cond *cond, struct base_lock *lock, uint64_t deadline_ns);
 
 #endif

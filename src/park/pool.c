@@ -1,5 +1,5 @@
 /*
- * A pool's life: options, creation, drain, statistics, end.
+ * A pool's life: creation, pause, drain, end.
  *
  *   create ──▶ open ── drain ──▶ draining (mode only stricter) ── destroy ──▶ gone
  *
@@ -16,37 +16,6 @@
 #include "base/assert.h"
 #include "base/atom.h"
 
-void park_options_init(struct park_options *options)
-{
-    *options = (struct park_options){
-        .struct_size = sizeof *options,
-        .name = "pool",
-        .dim_count = 1,
-        .dim_names = { "units" },
-        .queue_count_max = 512,
-        .queue_bytes_max = (uint64_t)256 << 20,
-        .running_max = 64,
-        .events_bytes_max = (size_t)1 << 20,
-    };
-}
-
-static bool options_are_valid(const struct park_options *options)
-{
-    if (options->struct_size != sizeof *options || !options->name || options->running_max == 0)
-        return false;
-    if (options->dim_count < 1 || options->dim_count > PARK_DIMS_MAX)
-        return false;
-    for (uint32_t d = 0; d < PARK_DIMS_MAX; d++) {
-        if (d < options->dim_count) {
-            if (!options->dim_names[d] || options->capacity.n[d] == 0)
-                return false;
-        } else if (options->capacity.n[d] != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static void free_names(park_pool *pool)
 {
     mem_free(pool->name);
@@ -54,7 +23,6 @@ static void free_names(park_pool *pool)
         mem_free(pool->dim_names[d]);
 }
 
-/* All or nothing. */
 static bool copy_names(park_pool *pool, const struct park_options *options)
 {
     pool->name = mem_strndup(MEM_PARK, options->name, strlen(options->name));
@@ -64,8 +32,6 @@ static bool copy_names(park_pool *pool, const struct park_options *options)
         pool->dim_names[d] = mem_strndup(MEM_PARK, name, strlen(name));
         is_whole = pool->dim_names[d] != NULL;
     }
-    if (!is_whole)
-        free_names(pool);
     return is_whole;
 }
 
@@ -79,32 +45,74 @@ static void set_env(park_pool *pool, const struct park_env *env)
         pool->random = (struct base_random){ env->random, env->arg };
 }
 
-enum park_err park_pool_create(const struct park_options *options, park_pool **out)
+static void init_lot(park_pool *pool)
 {
-    *out = NULL;
-    if (!options_are_valid(options))
-        return PARK_E_INVALID;
-    park_pool *pool = mem_calloc(MEM_PARK, 1, sizeof *pool);
-    if (!pool)
-        return PARK_E_NOMEM;
-    pool->dim_count = options->dim_count;
-    if (!copy_names(pool, options)) {
-        mem_free(pool);
-        return PARK_E_NOMEM;
-    }
-    pool->capacity = options->capacity;
-    pool->queue_count_max = options->queue_count_max;
-    pool->queue_bytes_max = options->queue_bytes_max;
-    pool->running_max = options->running_max;
-    pool->events_bytes_max = options->events_bytes_max;
-    set_env(pool, &options->env);
+    uint64_t salt = random_u64(&pool->random);
+    pool->timers.salt = salt;
+    for (int c = 0; c < PARK_CLASS_COUNT; c++)
+        pool->lanes[c].parked.salt = salt;
+    pool->timer_told_ns = PARK_NEVER;
+    pool->timer_slept_ns = PARK_NEVER;
+    pool->drain_timer.kind = PARK_TIMER_DRAIN;
+    pool->store.timer.kind = PARK_TIMER_RESULTS;
+    pool->store.tombstone_timer.kind = PARK_TIMER_TOMBSTONES;
     atomic_init(&pool->refs, 1);
     atomic_init(&pool->events, 0);
     lock_init(&pool->lock, LOCK_RANK_POOL);
     cond_init(&pool->taker);
     cond_init(&pool->empty);
+    cond_init(&pool->crew.changed);
+}
+
+static void free_memory(park_pool *pool)
+{
+    free_names(pool);
+    park_tenants_fini(&pool->tenants);
+    mem_free(pool->index.buckets);
+    mem_free(pool->audit.records);
+    mem_free(pool);
+}
+
+static bool alloc_memory(park_pool *pool, const struct park_options *options)
+{
+    pool->audit.count_max = options->audit_count_max;
+    if (options->audit_count_max > 0)
+        pool->audit.records =
+            mem_calloc(MEM_PARK, options->audit_count_max, sizeof *pool->audit.records);
+    return copy_names(pool, options) && park_index_init(&pool->index, options) &&
+           park_tenants_init(&pool->tenants, options->tenant_count_max) &&
+           (pool->audit.records || options->audit_count_max == 0);
+}
+
+enum park_err park_pool_create(const struct park_options *options, park_pool **out)
+{
+    *out = NULL;
+    if (!park_options_are_valid(options))
+        return PARK_E_INVALID;
+    park_pool *pool = mem_calloc(MEM_PARK, 1, sizeof *pool);
+    if (!pool)
+        return PARK_E_NOMEM;
+    pool->dim_count = options->dim_count;
+    if (!alloc_memory(pool, options)) {
+        free_memory(pool);
+        return PARK_E_NOMEM;
+    }
+    pool->options = *options;
+    pool->options.name = NULL; /* copies of the strings are the pool's own */
+    memset(pool->options.dim_names, 0, sizeof pool->options.dim_names);
+    set_env(pool, &options->env);
+    init_lot(pool);
+    if (park_crew_start(pool) != PARK_OK) {
+        park_pool_unref(pool);
+        return PARK_E_NOMEM;
+    }
     *out = pool;
     return PARK_OK;
+}
+
+uint64_t park_now_ns(const park_pool *pool)
+{
+    return clock_now_ns(&pool->clock);
 }
 
 void park_pool_ref(park_pool *pool)
@@ -119,92 +127,104 @@ void park_pool_unref(park_pool *pool)
     if (atom_sub_acq_rel(&pool->refs, 1) > 1)
         return;
     ASSERT(park_lot_is_empty_locked(pool));
+    cond_fini(&pool->crew.changed);
     cond_fini(&pool->empty);
     cond_fini(&pool->taker);
     lock_fini(&pool->lock);
-    free_names(pool);
-    mem_free(pool);
+    free_memory(pool);
 }
 
-static void ask_end_locked(park_pool *pool, park_ticket *ticket, struct park_list *ended,
-                           uint64_t now_ns)
+/* Ends what is left without its taker, which has stopped. */
+static void end_tasks_locked(struct park_pass *pass, struct park_list *list)
 {
-    if (park_lot_ask_end_locked(pool, ticket, PARK_REASON_SHUTDOWN, now_ns))
-        park_list_push(ended, &ticket->tasks[0]);
-}
-
-/*
- * Asks all running tickets to end: once nothing queued is left, every task belongs to one.
- * Parked tasks end and requeued ones become booked, so both lists run empty.
- */
-static void ask_running_locked(park_pool *pool, struct park_list *ended, uint64_t now_ns)
-{
-    while (pool->parked.first)
-        ask_end_locked(pool, pool->parked.first->ticket, ended, now_ns);
-    while (pool->requeued.first)
-        ask_end_locked(pool, pool->requeued.first->ticket, ended, now_ns);
-    for (park_task *task = pool->booked.first; task; task = task->next)
-        ask_end_locked(pool, task->ticket, ended, now_ns);
-    for (park_task *task = pool->running.first; task; task = task->next)
-        ask_end_locked(pool, task->ticket, ended, now_ns);
-}
-
-/* Ends what runs without its taker, which has stopped. */
-static void end_running_locked(park_pool *pool, struct park_list *list, struct park_list *ended,
-                               uint64_t now_ns)
-{
-    park_task *task;
-    while ((task = list->first) != NULL) {
-        park_ticket *ticket = task->ticket;
-        if (park_lot_end_locked(pool, task, PARK_CANCELLED, now_ns))
-            park_list_push(ended, &ticket->tasks[0]);
-    }
+    while (list->first)
+        park_lot_end_locked(pass, list->first, PARK_CANCELLED);
 }
 
 void park_pool_destroy(park_pool *pool)
 {
     if (!pool)
         return;
-    uint64_t now_ns = park_now_ns(pool);
-    struct park_list ended = { 0 };
-    lock_take(&pool->lock);
+    struct park_pass pass;
+    park_pass_begin(&pass, pool);
     pool->draining = true;
-    park_lot_drop_queued_locked(pool, &ended, now_ns);
-    ask_running_locked(pool, &ended, now_ns);
-    end_running_locked(pool, &pool->booked, &ended, now_ns);
-    end_running_locked(pool, &pool->running, &ended, now_ns);
-    park_lot_announce_locked(pool);
-    lock_give(&pool->lock);
-    park_ticket_settle_all(&ended);
+    park_timer_set_locked(pool, &pool->drain_timer, PARK_NEVER);
+    park_lot_drop_queued_locked(&pass);
+    park_lot_ask_all_locked(&pass);
+    park_pass_end(&pass);
+    park_crew_stop(pool);
+    park_pass_begin(&pass, pool);
+    end_tasks_locked(&pass, &pool->booked);
+    end_tasks_locked(&pass, &pool->running);
+    park_store_clear_locked(&pass);
+    park_pass_end(&pass);
     park_pool_unref(pool);
+}
+
+/* ---- pause and drain ---- */
+
+static void set_paused(park_pool *pool, bool is_paused)
+{
+    struct park_pass pass;
+    park_pass_begin(&pass, pool);
+    if (pool->is_paused != is_paused)
+        park_audit_event_locked(&pass, is_paused ? PARK_AUDIT_PAUSE : PARK_AUDIT_RESUME, NULL,
+                                NULL);
+    pool->is_paused = is_paused;
+    park_pass_end(&pass);
+}
+
+void park_pause(park_pool *pool)
+{
+    set_paused(pool, true);
+}
+
+void park_resume(park_pool *pool)
+{
+    set_paused(pool, false);
+}
+
+static void begin_drain_locked(struct park_pass *pass)
+{
+    if (!pass->pool->draining)
+        park_audit_event_locked(pass, PARK_AUDIT_DRAIN, NULL, NULL);
+    pass->pool->draining = true;
 }
 
 enum park_err park_drain(park_pool *pool, enum park_drain_mode mode, int64_t timeout_ms)
 {
-    uint64_t now_ns = park_now_ns(pool);
     uint64_t deadline_ns = park_deadline_ns(timeout_ms);
-    struct park_list ended = { 0 };
-    lock_take(&pool->lock);
+    struct park_pass pass;
+    park_pass_begin(&pass, pool);
     /*
      * A mode only becomes stricter because nothing takes its effects back: what was dropped
      * or asked to end stays so, and nothing new comes in.
      */
-    pool->draining = true;
+    begin_drain_locked(&pass);
     if (mode >= PARK_DRAIN_FINISH_RUNNING)
-        park_lot_drop_queued_locked(pool, &ended, now_ns);
+        park_lot_drop_queued_locked(&pass);
     if (mode >= PARK_DRAIN_NOW)
-        ask_running_locked(pool, &ended, now_ns);
-    park_lot_announce_locked(pool);
-    lock_give(&pool->lock);
-    park_ticket_settle_all(&ended);
-
-    lock_take(&pool->lock);
-    bool in_time = true;
-    while (!park_lot_is_empty_locked(pool) && in_time)
-        in_time = park_cond_wait(&pool->empty, &pool->lock, deadline_ns);
+        park_lot_ask_all_locked(&pass);
+    while (!park_lot_is_empty_locked(pool)) {
+        if (!park_pass_sleep(&pass, &pool->empty, deadline_ns))
+            break;
+    }
     bool is_empty = park_lot_is_empty_locked(pool);
-    lock_give(&pool->lock);
+    park_pass_end(&pass);
     return is_empty ? PARK_OK : PARK_E_TIMEOUT;
+}
+
+void park_drain_cancel_after(park_pool *pool, uint64_t after_ms)
+{
+    struct park_pass pass;
+    park_pass_begin(&pass, pool);
+    begin_drain_locked(&pass);
+    park_lot_drop_queued_locked(&pass);
+    uint64_t at_ns = after_ms ? park_time_after_ms(pass.now_ns, after_ms) : pass.now_ns;
+    if (!pool->drain_timer.is_set || at_ns < pool->drain_timer.node.key)
+        park_timer_set_locked(pool, &pool->drain_timer, at_ns);
+    park_timer_run_locked(&pass);
+    park_pass_end(&pass);
 }
 
 bool park_is_drained(park_pool *pool)
@@ -213,49 +233,4 @@ bool park_is_drained(park_pool *pool)
     bool is_drained = pool->draining && park_lot_is_empty_locked(pool);
     lock_give(&pool->lock);
     return is_drained;
-}
-
-static void stats_locked(const park_pool *pool, struct park_stats *out, uint64_t now_ns)
-{
-    out->used = pool->used;
-    out->high_water = pool->high_water;
-    out->draining = pool->draining;
-    out->submitted = pool->submitted;
-    out->queued = pool->tickets[PARK_QUEUED];
-    out->running = pool->tickets[PARK_RUNNING];
-    out->completed = pool->tickets[PARK_COMPLETED];
-    out->failed = pool->tickets[PARK_FAILED];
-    out->cancelled = pool->tickets[PARK_CANCELLED];
-    out->dropped = pool->tickets[PARK_DROPPED];
-    out->tasks_queued = pool->parked.count + pool->requeued.count;
-    out->tasks_running = park_lot_running_locked(pool);
-    out->requeues = pool->requeues;
-    out->queued_bytes = pool->queued_bytes;
-    out->queue_high_water = pool->queue_high_water;
-    if (pool->parked.first)
-        out->oldest_queued_ns = park_elapsed_ns(pool->parked.first->ticket->submitted_ns, now_ns);
-    out->rejected_oversize = pool->rejected[PARK_REJECT_OVERSIZE];
-    out->rejected_queue_full = pool->rejected[PARK_REJECT_QUEUE_FULL];
-    out->rejected_draining = pool->rejected[PARK_REJECT_DRAINING];
-    out->rejected_other = pool->rejected[PARK_REJECT_OTHER];
-    for (int i = 0; i < PARK_REJECT_COUNT; i++)
-        out->rejected += pool->rejected[i];
-    out->events = atom_load_relaxed(&pool->events); /* a statistic; orders nothing */
-    out->events_full = pool->events_full;
-}
-
-void park_stats(park_pool *pool, struct park_stats *out)
-{
-    uint64_t now_ns = park_now_ns(pool);
-    *out = (struct park_stats){
-        .name = pool->name,
-        .dim_count = pool->dim_count,
-        .capacity = pool->capacity,
-        .queue_count_max = pool->queue_count_max,
-    };
-    for (uint32_t d = 0; d < pool->dim_count; d++)
-        out->dim_names[d] = pool->dim_names[d];
-    lock_take(&pool->lock);
-    stats_locked(pool, out, now_ns);
-    lock_give(&pool->lock);
 }

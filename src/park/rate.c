@@ -5,7 +5,7 @@
  *
  * Threads: the caller holds the pool's lock.
  */
-#include "park/park_int.h"
+#include "park/rate.h"
 
 #include <math.h>
 

@@ -16,11 +16,12 @@
  *
  * Threads: the caller holds the ticket's events lock.
  */
-#include "park/park_int.h"
+#include "park/ring.h"
 
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/mem.h"
 
 struct record {
     uint32_t type;

@@ -141,6 +141,44 @@ struct park_refusal refused(park_pool *pool, uint64_t need, enum park_err code)
     return refusal;
 }
 
+park_ticket *submit_work(park_pool *pool, const struct park_work *work)
+{
+    park_ticket *ticket = NULL;
+    ck_assert_int_eq(park_submit(pool, work, &ticket, NULL), PARK_OK);
+    ck_assert_ptr_nonnull(ticket);
+    return ticket;
+}
+
+park_ticket *submit_class(park_pool *pool, enum park_class klass, uint64_t need)
+{
+    struct park_work work = work_of(need);
+    work.klass = klass;
+    return submit_work(pool, &work);
+}
+
+struct park_refusal refused_work(park_pool *pool, const struct park_work *work, enum park_err code)
+{
+    struct park_refusal refusal;
+    park_ticket *ticket = (park_ticket *)&refusal;
+    ck_assert_int_eq(park_submit(pool, work, &ticket, &refusal), code);
+    ck_assert_ptr_null(ticket);
+    ck_assert_int_eq(refusal.code, code);
+    return refusal;
+}
+
+park_task *take_of(park_pool *pool, const park_ticket *ticket)
+{
+    park_task *task = take_one(pool);
+    ck_assert_ptr_nonnull(task);
+    ck_assert_ptr_eq(park_task_ticket(task), ticket);
+    return task;
+}
+
+void run_of(park_pool *pool, const park_ticket *ticket)
+{
+    finish(take_of(pool, ticket), PARK_COMPLETED);
+}
+
 park_task *take_one(park_pool *pool)
 {
     park_task *task = NULL;
@@ -181,10 +219,25 @@ struct park_stats stats_of(park_pool *pool)
 
 void check_identity(const struct park_stats *s)
 {
+    struct park_counts sum = { 0 };
     SAME(s->submitted, s->rejected + s->queued + s->running + s->completed + s->failed +
-                           s->cancelled + s->dropped);
-    SAME(s->rejected,
-         s->rejected_oversize + s->rejected_queue_full + s->rejected_draining + s->rejected_other);
+                           s->cancelled + s->dropped + s->expired);
+    SAME(s->rejected, s->rejected_oversize + s->rejected_queue_full + s->rejected_class_full +
+                          s->rejected_draining + s->rejected_deadline + s->rejected_not_ready +
+                          s->rejected_other);
+    for (int c = 0; c < PARK_CLASS_COUNT; c++) {
+        const struct park_counts *k = &s->classes[c].counts;
+        SAME(k->submitted, k->rejected + k->queued + k->running + k->completed + k->failed +
+                               k->cancelled + k->dropped + k->expired);
+        /* each ticket's wait is measured once: at its start, or at an end without one */
+        SAME(s->classes[c].wait.count, k->submitted - k->rejected - k->queued);
+        sum.submitted += k->submitted;
+        sum.completed += k->completed;
+        sum.expired += k->expired;
+    }
+    SAME(sum.submitted, s->submitted);
+    SAME(sum.completed, s->completed);
+    SAME(sum.expired, s->expired);
     for (uint32_t d = 0; d < s->dim_count; d++) {
         if (s->used.n[d] > s->high_water.n[d] || s->high_water.n[d] > s->capacity.n[d])
             ck_abort_msg("more units than there are");

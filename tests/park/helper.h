@@ -20,6 +20,7 @@ uint64_t world_random(struct world *world);
 uint64_t world_below(struct world *world, uint64_t n);
 
 #define SECOND_NS UINT64_C(1000000000)
+#define MS_NS UINT64_C(1000000)
 
 /* One dimension, room for `depth` parked tickets. */
 struct park_options options_of(uint64_t capacity, uint64_t depth);
@@ -47,6 +48,17 @@ park_ticket *submit_payload(park_pool *pool, uint64_t need, struct payload *payl
 park_ticket *submit_tasks(park_pool *pool, uint32_t count, uint64_t need, uint64_t limit,
                           struct payload *payload);
 
+/* Work that is accepted; gives park_ticket_unref. */
+park_ticket *submit_work(park_pool *pool, const struct park_work *work);
+park_ticket *submit_class(park_pool *pool, enum park_class klass, uint64_t need);
+
+/* Work that is refused with `code`. */
+struct park_refusal refused_work(park_pool *pool, const struct park_work *work, enum park_err code);
+
+/* Takes a task, which must be of this ticket, and finishes it or leaves it running. */
+park_task *take_of(park_pool *pool, const park_ticket *ticket);
+void run_of(park_pool *pool, const park_ticket *ticket);
+
 /* Work of `need` units that is refused with `code`. */
 struct park_refusal refused(park_pool *pool, uint64_t need, enum park_err code);
 
@@ -68,7 +80,7 @@ struct park_stats stats_of(park_pool *pool);
             ck_abort_msg("%s is not %s", #a, #b);                                                  \
     } while (0)
 
-/* submitted = rejected + queued + running + the four terminal counts */
+/* submitted = rejected + queued + running + the five terminal counts, also in each class */
 void check_identity(const struct park_stats *stats);
 
 bool fd_is_readable(int fd);

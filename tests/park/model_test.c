@@ -598,6 +598,8 @@ static void op_finish(struct model *m)
     enum park_state state = states[world_below(&m->world, 4)];
     ck_assert_int_eq(park_task_reason(at.part->task), at.s->token);
     finish(at.part->task, state);
+    if (state == PARK_FAILED && at.s->token != PARK_REASON_NONE && at.s->token != PARK_REASON_ERROR)
+        state = PARK_CANCELLED; /* it was asked to end */
     end_part(m, at.s, at.part, state);
     if (state == PARK_FAILED)
         ask_end(m, at.s, PARK_REASON_ERROR);
