@@ -4,6 +4,8 @@ MODEL := models/smollm2-135m-instruct-q4_1.gguf
 PREFIX ?= /usr/local
 CMAKE_ARGS ?=
 CTEST_ARGS ?=
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?=
 TEST_JOBS ?= 2
 
 # Sanitizers end the program at the first finding, with an exit status no test takes for right.
@@ -18,7 +20,7 @@ suite = ctest --test-dir build/$(1) --output-on-failure -j $(TEST_JOBS) $(2) $(C
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: build model run test asan tsan golden lint format install clean help setup setup-test
+.PHONY: build model run test asan tsan golden fuzz lint format install clean help setup setup-test
 
 build: setup
 	$(call configure,release)
@@ -30,17 +32,17 @@ run: build model
 model: setup
 	@tools/get_model.sh $(MODEL)
 
-test: setup-test model build/venv/ready
+test: setup-test model build/venv/ready build/llhttp/llhttp.c build/js/ready
 	$(call configure,debug)
 	cmake --build build/debug
 	$(call suite,debug,-LE '^slow$$')
 
-asan: setup-test model build/venv/ready
+asan: setup-test model build/venv/ready build/llhttp/llhttp.c build/js/ready
 	$(call configure,asan)
 	cmake --build build/asan
 	$(ASAN_ENV) $(SLOW_ENV) $(call suite,asan,-LE '^slow$$')
 
-tsan: setup-test model build/venv/ready
+tsan: setup-test model build/venv/ready build/llhttp/llhttp.c build/js/ready
 	$(call configure,tsan)
 	cmake --build build/tsan
 	$(TSAN_ENV) $(SLOW_ENV) $(call suite,tsan,-LE '^slow$$')
@@ -49,6 +51,12 @@ golden: setup-test model
 	$(call configure,debug)
 	cmake --build build/debug
 	$(call suite,debug,-L '^slow$$')
+
+fuzz: build/llhttp/llhttp.c
+	@tools/setup.sh build fuzz
+	$(call configure,fuzz)
+	cmake --build build/fuzz
+	FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run.sh build/fuzz $(FUZZ_TARGETS)
 
 lint:
 	@tools/setup.sh lint
@@ -62,6 +70,15 @@ format:
 
 install: build
 	install -D -m 755 build/valet $(DESTDIR)$(PREFIX)/bin/valet
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/doc/valet \
+	    $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
+	build/valet man >$(DESTDIR)$(PREFIX)/share/man/man1/valet.1
+	build/valet completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/valet
+	build/valet config example >$(DESTDIR)$(PREFIX)/share/doc/valet/valet.example.yaml
+	sed 's|@PREFIX@|$(PREFIX)|' packaging/valet.service \
+	    >$(DESTDIR)$(PREFIX)/lib/systemd/system/valet.service
+	install -m 644 packaging/valet.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/valet.conf
 
 clean:
 	rm -rf build
@@ -77,6 +94,13 @@ build/venv/ready: tests/requirements.txt
 	build/venv/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	@touch $@
 
+build/llhttp/llhttp.c: tests/llhttp.txt
+	@tools/get_llhttp.sh $(@D)
+
+build/js/ready: tests/blackbox/js/package.json tests/blackbox/js/package-lock.json
+	@tools/get_js_client.sh $(@D)
+	@touch $@
+
 help:
 	@echo 'make                    build ./build/valet'
 	@echo 'make run [ARGS=...]     build it, get the default model, serve on 127.0.0.1:2000'
@@ -84,9 +108,10 @@ help:
 	@echo 'make test               the whole test suite'
 	@echo 'make asan | make tsan   the suite under the address+undefined or thread sanitizer'
 	@echo 'make golden             the long comparisons with reference results'
+	@echo 'make fuzz               hostile inputs, FUZZ_SECONDS (60) for each target of fuzz/'
 	@echo 'make lint               layers, style, format'
 	@echo 'make format             lay out the C code as .clang-format says'
-	@echo 'make install PREFIX=... valet into PREFIX/bin (default /usr/local)'
+	@echo 'make install PREFIX=... valet, its manual page, completion and unit (default /usr/local)'
 	@echo 'make clean              remove build/; models stay'
 	@echo
 	@echo 'CMAKE_ARGS goes to cmake, CTEST_ARGS to ctest, ARGS to valet serve.'

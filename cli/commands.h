@@ -1,6 +1,8 @@
 #ifndef CLI_COMMANDS_H
 #define CLI_COMMANDS_H
 
+#include <stddef.h>
+
 /* Exit codes of every command. */
 enum {
     EXIT_OK = 0,
@@ -15,5 +17,18 @@ int command_inspect(int argc, char **argv);
 int command_tokenize(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_perplexity(int argc, char **argv);
+int command_config(int argc, char **argv);
+int command_keys(int argc, char **argv);
+int command_man(int argc, char **argv);
+int command_completion(int argc, char **argv);
+
+struct command_entry {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *about;
+};
+
+extern const struct command_entry g_commands[];
+extern const size_t g_command_count;
 
 #endif

@@ -41,17 +41,32 @@ static const struct command g_command = {
     .operands_max = 1,
 };
 
-/* In quotes, cut, with what a terminal must not see replaced. */
+/* A byte, or '?' for what a terminal must not see. */
+static void print_byte(char c)
+{
+    putchar((unsigned char)c < 0x20 || c == 0x7f ? '?' : c);
+}
+
+/* In a column. */
+static void print_name(struct gguf_str name, size_t width)
+{
+    for (size_t i = 0; i < name.len; i++)
+        print_byte(name.data[i]);
+    for (size_t i = name.len; i < width; i++)
+        putchar(' ');
+    putchar(' ');
+}
+
+/* In quotes, cut. */
 static void print_text(const char *data, size_t len)
 {
     size_t shown = len < TEXT_SHOWN ? len : TEXT_SHOWN;
     putchar('"');
     for (size_t i = 0; i < shown; i++) {
-        unsigned char c = (unsigned char)data[i];
-        if (c == '\n')
+        if (data[i] == '\n')
             fputs("\\n", stdout);
         else
-            putchar(c < 0x20 || c == 0x7f ? '?' : c);
+            print_byte(data[i]);
     }
     printf(len > shown ? "\"... (%zu bytes)" : "\"", len);
 }
@@ -95,7 +110,7 @@ static void print_metadata(const struct gguf *g)
 {
     for (size_t i = 0; i < gguf_kv_count(g); i++) {
         const struct gguf_kv *kv = gguf_kv_at(g, i);
-        printf("%-44.*s ", (int)kv->key.len, kv->key.data);
+        print_name(kv->key, 44);
         print_value(kv);
         putchar('\n');
     }
@@ -103,7 +118,8 @@ static void print_metadata(const struct gguf *g)
 
 static void print_tensor(const struct gguf_tensor *t)
 {
-    printf("%-32.*s %-6s", (int)t->name.len, t->name.data, tensor_type_info(t->type)->name);
+    print_name(t->name, 32);
+    printf("%-6s", tensor_type_info(t->type)->name);
     for (uint32_t d = 0; d < t->dim_count; d++)
         printf("%s%" PRId64, d ? " x " : " ", t->dims[d]);
     printf("  %" PRIu64 " bytes\n", t->bytes);
@@ -112,20 +128,21 @@ static void print_tensor(const struct gguf_tensor *t)
 /* "210 of q4_1 (66355200 bytes)", in the order in which the types appear. */
 static void print_types(const struct gguf *g)
 {
+    uint64_t seen = 0; /* bits of types; an open file has known ones only, which are below 64 */
     for (size_t i = 0; i < gguf_tensor_count(g); i++) {
         uint32_t type = gguf_tensor_at(g, i)->type;
         uint64_t bytes = 0;
         size_t count = 0;
-        bool seen = false;
-        for (size_t j = 0; j < gguf_tensor_count(g); j++) {
+        if (seen >> type & 1)
+            continue;
+        seen |= UINT64_C(1) << type;
+        for (size_t j = i; j < gguf_tensor_count(g); j++) {
             const struct gguf_tensor *t = gguf_tensor_at(g, j);
-            seen = seen || (j < i && t->type == type);
             count += t->type == type;
             bytes += t->type == type ? t->bytes : 0;
         }
-        if (!seen)
-            printf("  %-6s %4zu tensors, %" PRIu64 " bytes\n", tensor_type_info(type)->name, count,
-                   bytes);
+        printf("  %-6s %4zu tensors, %" PRIu64 " bytes\n", tensor_type_info(type)->name, count,
+               bytes);
     }
 }
 

@@ -8,27 +8,25 @@
 #define VALET_VERSION "0"
 #endif
 
-static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *about;
-} g_commands[] = {
+const struct command_entry g_commands[] = {
     { "serve", command_serve, "serve a model over HTTP, with the OpenAI routes" },
     { "run", command_run, "answer one prompt, or chat" },
     { "bench", command_bench, "measure speed beside the machine's limits" },
     { "inspect", command_inspect, "show what is in a model file" },
     { "tokenize", command_tokenize, "show the token ids of a text" },
     { "perplexity", command_perplexity, "measure how well a model predicts a text" },
+    { "config", command_config, "show and check the configuration" },
+    { "keys", command_keys, "make an API key" },
+    { "man", command_man, "write the manual page" },
+    { "completion", command_completion, "write a shell's completion script" },
 };
 
-enum {
-    COMMAND_COUNT = sizeof g_commands / sizeof g_commands[0]
-};
+const size_t g_command_count = sizeof g_commands / sizeof g_commands[0];
 
 static void print_usage(FILE *out)
 {
     fputs("usage: valet COMMAND [options]\n\ncommands:\n", out);
-    for (int i = 0; i < COMMAND_COUNT; i++)
+    for (size_t i = 0; i < g_command_count; i++)
         fprintf(out, "  %-10s %s\n", g_commands[i].name, g_commands[i].about);
     fputs("\n'valet COMMAND --help' shows the options of a command; 'valet --version' the "
           "version.\n",
@@ -49,7 +47,7 @@ static int run(int argc, char **argv)
         puts("valet " VALET_VERSION);
         return EXIT_OK;
     }
-    for (int i = 0; i < COMMAND_COUNT; i++) {
+    for (size_t i = 0; i < g_command_count; i++) {
         if (strcmp(argv[1], g_commands[i].name) == 0)
             return g_commands[i].run(argc - 1, argv + 1);
     }

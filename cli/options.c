@@ -1,33 +1,52 @@
 #include "options.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/assert.h"
 #include "base/text.h"
+#include "config_args.h"
 
-enum {
-    OPTIONS_MAX = 32,
-    HELP_VALUE = 1000 /* what getopt returns for --help; options return their index */
-};
+/* ---- help ---- */
 
-static void print_help(const struct command *c)
+static void print_option(void *arg, const char *name, const char *value_name, const char *help)
 {
-    printf("usage: %s\n\n%s\n\noptions:\n", c->usage, c->about);
-    for (size_t i = 0; i < c->option_count; i++) {
-        const struct option_spec *o = &c->options[i];
-        char left[64];
-        snprintf(left, sizeof left, "--%s%s%s", o->name, o->value_name ? " " : "",
-                 o->value_name ? o->value_name : "");
-        printf("  %-24s %s\n", left, o->help);
-    }
-    printf("  %-24s %s\n", "--help", "show this");
+    (void)arg;
+    char left[64];
+    snprintf(left, sizeof left, "--%s%s%s", name, value_name ? " " : "",
+             value_name ? value_name : "");
+    printf("  %-24s %s\n", left, help);
 }
+
+void options_describe(const struct command *c, options_visit_fn visit, void *arg)
+{
+    for (size_t i = 0; i < c->option_count; i++)
+        visit(arg, c->options[i].name, c->options[i].value_name, c->options[i].help);
+    if (c->takes_config)
+        config_args_describe(visit, arg);
+    visit(arg, "help", NULL, "show this");
+}
+
+static void print_help(const struct command *c, void *arg)
+{
+    (void)arg;
+    printf("usage: %s\n\n%s\n\noptions:\n", c->usage, c->about);
+    options_describe(c, print_option, NULL);
+}
+
+static options_help_fn g_help = print_help;
+static void *g_help_arg;
+
+void options_set_help(options_help_fn help, void *arg)
+{
+    g_help = help ? help : print_help;
+    g_help_arg = arg;
+}
+
+/* ---- values ---- */
 
 __attribute__((format(printf, 1, 2))) static enum options_result wrong(const char *format, ...)
 {
@@ -60,18 +79,11 @@ static bool store(const struct option_spec *o, const char *text, void *field)
             return false;
         *(int32_t *)field = (int32_t)number;
         return true;
-    case OPTION_U16:
-        if (!text_parse_i64(text, (int64_t)o->min, (int64_t)o->max, &number))
-            return false;
-        *(uint16_t *)field = (uint16_t)number;
-        return true;
     case OPTION_U64:
         if (!text_parse_i64(text, (int64_t)o->min, (int64_t)o->max, &number))
             return false;
         *(uint64_t *)field = (uint64_t)number;
         return true;
-    case OPTION_SIZE:
-        return text_parse_size(text, field) && *(uint64_t *)field > 0;
     case OPTION_F32:
         return parse_float(text, o->min, o->max, field);
     case OPTION_TEXT:
@@ -84,46 +96,99 @@ static bool store(const struct option_spec *o, const char *text, void *field)
     return false;
 }
 
-static enum options_result wrong_value(const struct option_spec *o, const char *text)
+/* ---- the command line ---- */
+
+/* Walks over argv: "--name", "--name value", "--name=value", operands; behind "--" operands. */
+struct scan {
+    const struct command *command;
+    int argc;
+    char **argv;
+    int next;
+    void *out;
+    const char *name;  /* of the option at hand, without dashes */
+    const char *value; /* behind its '=', or NULL */
+    char name_text[64];
+};
+
+/* The value of the option at hand, from behind '=' or from the next argument. */
+static const char *take_value(struct scan *s)
 {
-    if (o->kind == OPTION_SIZE)
-        return wrong("--%s: '%s' is no size; expected bytes or a number with KiB, MiB or GiB",
-                     o->name, text);
-    return wrong("--%s: '%s' is not a number from %.10g to %.10g", o->name, text, o->min, o->max);
+    if (!s->value && s->next < s->argc)
+        s->value = s->argv[s->next++];
+    return s->value;
+}
+
+static enum options_result take_spec(struct scan *s, const struct option_spec *o)
+{
+    if (!o->value_name && s->value)
+        return wrong("--%s takes no value", o->name);
+    if (o->value_name && !take_value(s))
+        return wrong("--%s needs a value", o->name);
+    if (!store(o, s->value, (char *)s->out + o->offset))
+        return wrong("--%s: '%s' is not a number from %.10g to %.10g", o->name, s->value, o->min,
+                     o->max);
+    return OPTIONS_OK;
+}
+
+static enum options_result take_config(struct scan *s)
+{
+    bool wants_value;
+    if (!config_args_has(s->name, &wants_value)) {
+        const char *hint = config_args_hint(s->name);
+        return wrong("--%s: unknown option%s%s", s->name, hint ? "; " : "", hint ? hint : "");
+    }
+    if (!wants_value && s->value)
+        return wrong("--%s takes no value", s->name);
+    if (wants_value && !take_value(s))
+        return wrong("--%s needs a value", s->name);
+    struct config_args *args = (void *)((char *)s->out + s->command->config_offset);
+    if (config_args_take(args, s->name, s->value) != CONFIG_ARGS_TAKEN)
+        return wrong("--%s: '%s' is no KEY=VALUE", s->name, s->value ? s->value : "");
+    return OPTIONS_OK;
+}
+
+static enum options_result take_option(struct scan *s, const char *text)
+{
+    const struct command *c = s->command;
+    const char *equals = strchr(text, '=');
+    size_t len = equals ? (size_t)(equals - text) : strlen(text);
+    if (strncmp(text, "--", 2) != 0 || len - 2 >= sizeof s->name_text)
+        return wrong("%s: unknown option", text);
+    snprintf(s->name_text, sizeof s->name_text, "%.*s", (int)(len - 2), text + 2);
+    s->name = s->name_text;
+    s->value = equals ? equals + 1 : NULL;
+    for (size_t i = 0; i < c->option_count; i++) {
+        if (strcmp(c->options[i].name, s->name) == 0)
+            return take_spec(s, &c->options[i]);
+    }
+    if (strcmp(s->name, "help") == 0) {
+        g_help(c, g_help_arg);
+        return OPTIONS_HELP;
+    }
+    if (c->takes_config)
+        return take_config(s);
+    return wrong("--%s: unknown option", s->name);
 }
 
 enum options_result options_parse(const struct command *c, int argc, char **argv, void *out,
                                   const char **operands, int *operand_count)
 {
-    struct option longs[OPTIONS_MAX + 2] = { 0 };
-    ASSERT(c->option_count <= OPTIONS_MAX);
-    for (size_t i = 0; i < c->option_count; i++)
-        longs[i] = (struct option){ c->options[i].name,
-                                    c->options[i].value_name ? required_argument : no_argument,
-                                    NULL, (int)i };
-    longs[c->option_count] = (struct option){ "help", no_argument, NULL, HELP_VALUE };
-
+    struct scan s = { .command = c, .argc = argc, .argv = argv, .next = 1, .out = out };
+    bool only_operands = false;
     *operand_count = 0;
-    opterr = 0;
-    optind = 1;
-    int found;
-    while ((found = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
-        if (found == HELP_VALUE) {
-            print_help(c);
-            return OPTIONS_HELP;
+    while (s.next < argc) {
+        const char *text = argv[s.next++];
+        if (!only_operands && strcmp(text, "--") == 0) {
+            only_operands = true;
+        } else if (!only_operands && text[0] == '-' && text[1] != '\0') {
+            enum options_result rc = take_option(&s, text);
+            if (rc != OPTIONS_OK)
+                return rc;
+        } else if (*operand_count == c->operands_max) {
+            return wrong("'%s' is one argument too many", text);
+        } else {
+            operands[(*operand_count)++] = text;
         }
-        if (found == ':')
-            return wrong("%s needs a value", argv[optind - 1]);
-        if (found == '?')
-            return wrong("%s: unknown option", argv[optind - 1]);
-        const struct option_spec *o = &c->options[found];
-        if (!store(o, optarg, (char *)out + o->offset))
-            return wrong_value(o, optarg);
-    }
-    for (int i = optind; i < argc; i++) {
-        if (*operand_count == c->operands_max)
-            return wrong("'%s' is one argument too many", argv[i]);
-        operands[(*operand_count)++] = argv[i];
     }
     if (*operand_count < c->operands_min)
         return wrong("an argument is missing: %s", c->usage);

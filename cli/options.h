@@ -1,6 +1,7 @@
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -8,8 +9,6 @@
 enum option_kind {
     OPTION_I32,  /* int32_t */
     OPTION_U64,  /* uint64_t, a count */
-    OPTION_U16,  /* uint16_t */
-    OPTION_SIZE, /* uint64_t, bytes: "64MiB" */
     OPTION_F32,  /* float */
     OPTION_TEXT, /* const char *, borrowed from argv */
     OPTION_FLAG  /* int32_t, set to 1 */
@@ -32,6 +31,8 @@ struct command {
     size_t option_count;
     int operands_min;
     int operands_max;
+    bool takes_config;    /* the flags of the configuration as well */
+    size_t config_offset; /* of a struct config_args in the command's struct */
 };
 
 enum options_result {
@@ -42,9 +43,21 @@ enum options_result {
 
 /*
  * Reads argv[1..] into the struct at `out`; operands[0..*operand_count) are what is left.
- * `operands` has room for operands_max.
+ * `operands` has room for operands_max. Names are taken as they are, never abbreviated.
  */
 enum options_result options_parse(const struct command *command, int argc, char **argv, void *out,
                                   const char **operands, int *operand_count);
+
+/* Calls `visit` for each option of a command; `value_name` is NULL for one without value. */
+typedef void (*options_visit_fn)(void *arg, const char *name, const char *value_name,
+                                 const char *help);
+void options_describe(const struct command *command, options_visit_fn visit, void *arg);
+
+/*
+ * What --help does from now on; NULL: prints the help to stdout. A document of all commands
+ * asks each for its help and gets its table here.
+ */
+typedef void (*options_help_fn)(const struct command *command, void *arg);
+void options_set_help(options_help_fn help, void *arg);
 
 #endif

@@ -1,4 +1,4 @@
-# Compiler settings and the two functions that every folder uses.
+# Compiler settings and the functions that folders use.
 
 set(CMAKE_C_STANDARD 17)
 set(CMAKE_C_EXTENSIONS ON)
@@ -26,6 +26,9 @@ endif()
 if(VALET_SANITIZE)
   add_compile_options(-fsanitize=${VALET_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${VALET_SANITIZE})
+endif()
+if(VALET_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 if(VALET_COVERAGE)
   add_compile_options(--coverage)
@@ -57,4 +60,13 @@ function(valet_test tier folder name)
            WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
   set_tests_properties(${tier}.${folder}.${name} PROPERTIES
     LABELS ${tier} SKIP_RETURN_CODE 77 TIMEOUT ${arg_TIMEOUT})
+endfunction()
+
+# valet_fuzz(NAME source.c ... LIBS x ...): the libFuzzer program fuzz_NAME, run by `make fuzz`.
+function(valet_fuzz name)
+  cmake_parse_arguments(arg "" "" "LIBS" ${ARGN})
+  add_executable(fuzz_${name} ${arg_UNPARSED_ARGUMENTS})
+  target_include_directories(fuzz_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_link_libraries(fuzz_${name} PRIVATE ${arg_LIBS})
+  target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
 endfunction()

@@ -1,5 +1,5 @@
 #!/bin/sh
-# setup.sh build|test|lint ...: sees whether what these need is here, and installs what is not.
+# setup.sh build|test|lint|fuzz ...: sees whether what these need is here, and installs what is not.
 #
 # Looks for the things themselves, so it costs well under a second when all is there and a
 # compiler or library from elsewhere counts too. Installing is for Debian and its kin; other
@@ -16,6 +16,10 @@ need() { # package test...
 has_module() { python3 -c "import sys, importlib.util as u; sys.exit(not u.find_spec('$1'))"; }
 has_library() { pkg-config --exists "$1"; }
 has_libc_headers() { echo '#include <stdlib.h>' | gcc -E -; }
+has_libfuzzer() {
+    echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' |
+        clang -fsanitize=fuzzer,address,undefined -x c - -o /dev/null
+}
 
 look() {
     missing=
@@ -29,8 +33,10 @@ look() {
             need ninja-build command -v ninja
             need pkg-config command -v pkg-config
             need libuv1-dev has_library libuv
+            need libssl-dev has_library openssl
             need libjansson-dev has_library jansson
             need libpcre2-dev has_library libpcre2-8
+            need libyaml-dev has_library yaml-0.1
             need libutf8proc-dev has_library libutf8proc
             need python3 command -v python3
             need python3-pip has_module pip
@@ -44,15 +50,20 @@ look() {
             need python3 command -v python3
             need clang-format-14 command -v clang-format-14
             ;;
+        fuzz)
+            need clang command -v clang
+            need libclang-rt-14-dev has_libfuzzer
+            need llvm command -v llvm-symbolizer
+            ;;
         *)
-            echo "setup: unknown set '$what'; use build, test or lint" >&2
+            echo "setup: unknown set '$what'; use build, test, lint or fuzz" >&2
             exit 2
             ;;
         esac
     done
 }
 
-[ $# -gt 0 ] || { echo "usage: tools/setup.sh build|test|lint ..." >&2; exit 2; }
+[ $# -gt 0 ] || { echo "usage: tools/setup.sh build|test|lint|fuzz ..." >&2; exit 2; }
 look "$@"
 [ -n "$missing" ] || exit 0
 

@@ -46,6 +46,9 @@ enum base_err http_answer_head(struct http_server *server, struct base_buf *out,
                                   http_status_text(answer->status), date_now(server));
     if (!rc && server->options.server_name)
         rc = buf_printf(out, "Server: %s\r\n", server->options.server_name);
+    if (!rc)
+        rc = http_policy_headers(&server->options.policy, answer->cors_origin, answer->is_preflight,
+                                 out);
     for (size_t i = 0; i < answer->header_count && !rc; i++) {
         check_header(&answer->headers[i]);
         rc = buf_printf(out, "%s: %s\r\n", answer->headers[i].name, answer->headers[i].value);

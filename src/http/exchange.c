@@ -3,6 +3,8 @@
  * returns: nothing is written, nobody is called, so that none of them can lead back into
  * the handler. The loop writes afterwards (output.c).
  */
+#include <stdio.h>
+
 #include "base/assert.h"
 #include "http/http_int.h"
 
@@ -14,7 +16,7 @@ struct http_exchange *http_exchange_create(struct http_conn *c)
         return NULL;
     x->conn = c;
     x->head = c->head;
-    buf_init(&c->head, MEM_HTTP, c->head.len_max);
+    buf_init(&c->head, MEM_HTTP, 0);
     buf_init(&x->body, MEM_HTTP, c->server->options.body_bytes_max);
     return x;
 }
@@ -43,6 +45,36 @@ size_t http_exchange_pending_bytes(const struct http_exchange *x)
     return pending < x->answer_bytes ? pending : x->answer_bytes;
 }
 
+bool http_exchange_is_unix(const struct http_exchange *x)
+{
+    return x->conn->is_unix;
+}
+
+bool http_exchange_is_slow(const struct http_exchange *x)
+{
+    return x->conn->is_slow;
+}
+
+void http_exchange_peer(const struct http_exchange *x, char out[HTTP_PEER_BYTES])
+{
+    if (x->conn->is_unix)
+        snprintf(out, HTTP_PEER_BYTES, "unix");
+    else
+        http_address_format(&x->conn->address, out);
+}
+
+/* A stream that its client does not take: paused from one mark on, given up at the other. */
+static void mark_slow(struct http_exchange *x, size_t pending)
+{
+    const struct http_options *o = &x->conn->server->options;
+    if (o->stream_pause_bytes && pending > o->stream_pause_bytes && !x->pause_deadline_ms)
+        x->pause_deadline_ms = uv_now(x->conn->server->loop) + o->stream_pause_ms;
+    if (o->stream_drop_bytes && pending > o->stream_drop_bytes) {
+        x->conn->is_slow = true;
+        x->conn->is_broken = true;
+    }
+}
+
 /* Counts what was appended since `len_before`; a refusal makes the connection useless. */
 static void appended(struct http_exchange *x, size_t len_before, enum base_err rc)
 {
@@ -50,8 +82,11 @@ static void appended(struct http_exchange *x, size_t len_before, enum base_err r
     x->answer_bytes += c->out.len - len_before;
     if (rc)
         c->is_broken = true;
-    if (http_exchange_pending_bytes(x) > c->server->options.stream_resume_bytes)
+    size_t pending = http_exchange_pending_bytes(x);
+    if (pending > c->server->options.stream_resume_bytes)
         x->wants_drained = true;
+    if (x->is_started)
+        mark_slow(x, pending);
     http_conn_defer(c);
 }
 
@@ -76,11 +111,14 @@ static void detach(struct http_exchange *x)
 static void end(struct http_exchange *x)
 {
     struct http_conn *c = x->conn;
-    bool keep_alive = may_keep_alive(x);
+    /* Who was promised a further answer while no drain was known still hears of it. */
+    bool hears_of_drain = x->is_promised && c->server->options.drain_idle_ms;
+    bool stays = may_keep_alive(x) || hears_of_drain;
     detach(x);
-    c->state = keep_alive ? HTTP_CONN_IDLE : HTTP_CONN_FINISH;
-    c->read_deadline_ms =
-        keep_alive ? uv_now(c->server->loop) + c->server->options.idle_timeout_ms : 0;
+    if (stays)
+        http_conn_rest(c);
+    else
+        http_conn_finish(c);
     http_conn_defer(c);
 }
 
@@ -102,6 +140,8 @@ void http_respond(struct http_exchange *x, int status, const struct http_header 
         .status = status,
         .headers = headers,
         .header_count = header_count,
+        .cors_origin = x->cors_origin,
+        .is_preflight = x->is_preflight,
         .keep_alive = may_keep_alive(x),
         .has_length = status_has_body(status),
         .length = body_len,
@@ -130,9 +170,12 @@ void http_stream_start(struct http_exchange *x, int status, const struct http_he
         .status = status,
         .headers = headers,
         .header_count = header_count,
+        .cors_origin = x->cors_origin,
+        .is_preflight = x->is_preflight,
         .keep_alive = may_keep_alive(x),
         .is_chunked = x->is_chunked,
     };
+    x->is_promised = answer.keep_alive;
     enum base_err rc = http_answer_head(x->conn->server, out, &answer);
     appended(x, len_before, rc);
 }

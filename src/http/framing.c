@@ -69,7 +69,7 @@ static enum http_rule at_size_end(struct http_framing *f, const struct http_limi
 {
     if (c != '\n')
         return HTTP_RULE_BARE_CR;
-    if (f->size > limits->body_bytes_max - f->body_bytes)
+    if (f->body_bytes + f->size > limits->body_bytes_max)
         return HTTP_RULE_BODY_TOO_LARGE;
     f->left = f->size;
     f->state = f->size ? FRAMING_DATA : FRAMING_TRAILERS;

@@ -157,8 +157,8 @@ static enum http_rule parse_target(struct http_str target, struct http_head *out
 
 static enum http_rule parse_version(struct http_str s, struct http_head *out)
 {
-    if (s.len != 8 || memcmp(s.data, "HTTP/", 5) != 0 || !is_digit(s.data[5]) ||
-        s.data[6] != '.' || !is_digit(s.data[7]))
+    if (s.len != 8 || memcmp(s.data, "HTTP/", 5) != 0 || !is_digit(s.data[5]) || s.data[6] != '.' ||
+        !is_digit(s.data[7]))
         return HTTP_RULE_BAD_VERSION;
     if (s.data[5] != '1' || s.data[7] > '1')
         return HTTP_RULE_OTHER_VERSION;
@@ -198,6 +198,8 @@ struct seen {
     int host_count;
     int length_count;
     int encoding_count;
+    bool tab_behind_length;
+    bool tab_behind_encoding;
     bool close;
     bool keep_alive;
     bool expects_continue;
@@ -221,6 +223,15 @@ static void see_connection(struct seen *seen, struct http_str value)
     }
 }
 
+/* Legal, but other parsers stumble over it where it matters most. */
+static bool tab_follows(struct http_str value)
+{
+    const char *at = value.data + value.len; /* the line's CR is behind it */
+    while (*at == ' ')
+        at++;
+    return *at == '\t';
+}
+
 static void see_field(struct seen *seen, const struct http_field *field)
 {
     if (http_str_is_nocase(field->name, "host")) {
@@ -228,9 +239,11 @@ static void see_field(struct seen *seen, const struct http_field *field)
         seen->host_count++;
     } else if (http_str_is_nocase(field->name, "content-length")) {
         seen->length = field->value;
+        seen->tab_behind_length = tab_follows(field->value);
         seen->length_count++;
     } else if (http_str_is_nocase(field->name, "transfer-encoding")) {
         seen->encoding = field->value;
+        seen->tab_behind_encoding = tab_follows(field->value);
         seen->encoding_count++;
     } else if (http_str_is_nocase(field->name, "connection")) {
         see_connection(seen, field->value);
@@ -278,12 +291,12 @@ static enum http_rule weigh_framing(const struct seen *seen, struct http_head *o
     if (seen->encoding_count) {
         if (out->is_http_1_0)
             return HTTP_RULE_OLD_ENCODING;
-        out->chunked = http_str_is_nocase(seen->encoding, "chunked");
+        out->chunked = http_str_is_nocase(seen->encoding, "chunked") && !seen->tab_behind_encoding;
         return out->chunked ? HTTP_RULE_NONE : HTTP_RULE_BAD_ENCODING;
     }
     if (!seen->length_count)
         return HTTP_RULE_NONE;
-    if (seen->length.len < 1 || seen->length.len > 18)
+    if (seen->length.len < 1 || seen->length.len > 18 || seen->tab_behind_length)
         return HTTP_RULE_BAD_LENGTH;
     for (size_t i = 0; i < seen->length.len; i++) {
         if (!is_digit(seen->length.data[i]))

@@ -4,6 +4,9 @@
 #include "base/buf.h"
 #include "http/http.h"
 #include "http/parser.h"
+#include "http/peers.h"
+#include "http/policy.h"
+#include "http/tls.h"
 
 /* A ring of neighbours; a node that is in no ring points to itself. */
 struct http_link {
@@ -39,21 +42,28 @@ static inline void link_remove(struct http_link *link)
 
 enum {
     HTTP_READ_BYTES = 64 * 1024, /* the server's one read buffer */
+    /* Of it for TLS, for what was decrypted may be longer by a record that began earlier. */
+    HTTP_TLS_READ_BYTES = 32 * 1024,
     HTTP_DATE_BYTES = 32,
     HTTP_ERROR_BODY_BYTES = 1024,
     HTTP_LINGER_MS = 3000,
     HTTP_LINGER_BYTES = 16 * 1024 * 1024,
-    HTTP_REFUSED_MAX = 64, /* connections over the limit that are still being told so */
+    HTTP_REFUSED_MAX = 64,    /* connections over the limit that are still being told so */
+    HTTP_TURN_REQUESTS = 16,  /* of one connection, before others have their turn */
     HTTP_BODY_RATE_MIN = 1024 /* bytes per second, once body_timeout_ms has passed */
 };
 
 struct http_server {
-    /* constant */
     uv_loop_t *loop;
-    struct http_options options;
-    struct http_limits limits;
     struct http_handler handler;
     char *read_buf; /* [HTTP_READ_BYTES], lent to libuv for the time of one read */
+
+    struct http_options options; /* texts and lists are in options_block */
+    struct http_limits limits;   /* of `options` */
+    void *options_block;
+    struct http_tls_context *tls; /* of new TCP connections; NULL: they are plain */
+    char *tls_buf;                /* [HTTP_TLS_READ_BYTES], what is read decrypted */
+    struct http_peers peers;
 
     uv_idle_t wake;         /* active while `ready` has someone in it, or on close */
     struct http_link conns; /* every connection until its memory is freed */
@@ -76,13 +86,14 @@ struct http_server {
 };
 
 enum http_conn_state {
-    HTTP_CONN_IDLE,     /* between requests */
-    HTTP_CONN_HEAD,     /* a request has begun */
-    HTTP_CONN_BODY,     /* its head is accepted */
-    HTTP_CONN_EXCHANGE, /* the handler answers */
-    HTTP_CONN_FINISH,   /* the last answer is being written */
-    HTTP_CONN_LINGER,   /* our side is shut; what comes is dropped */
-    HTTP_CONN_CLOSED    /* libuv closes the handles */
+    HTTP_CONN_HANDSHAKE, /* TLS is being agreed on */
+    HTTP_CONN_IDLE,      /* between requests */
+    HTTP_CONN_HEAD,      /* a request has begun */
+    HTTP_CONN_BODY,      /* its head is accepted */
+    HTTP_CONN_EXCHANGE,  /* the handler answers */
+    HTTP_CONN_FINISH,    /* the last answer is being written */
+    HTTP_CONN_LINGER,    /* our side is shut; what comes is dropped */
+    HTTP_CONN_CLOSED     /* libuv closes the handles */
 };
 
 struct http_conn {
@@ -95,8 +106,19 @@ struct http_conn {
     bool is_running; /* inside http_conn_run or a read: it will look at what is to do */
     bool is_reading;
     bool is_eof;    /* the client sends no more */
-    bool is_broken; /* memory was refused for its output */
-    uv_tcp_t tcp;
+    bool is_broken; /* of no more use: no memory for its output, or too much of it */
+    bool is_slow;   /* its client did not read, and is given up for that */
+    bool is_unix;
+    struct http_peer *peer; /* its share of server->peers, or NULL */
+    struct http_address address;
+    struct http_tls *tls; /* NULL: plain */
+    bool is_tls_begun;    /* its first byte is seen */
+    union {
+        uv_handle_t handle;
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe; /* is_unix */
+    } io;
     uv_timer_t timer;
     uint64_t timer_due_ms;
     uint64_t read_deadline_ms; /* 0: none; what it means depends on `state` */
@@ -109,9 +131,10 @@ struct http_conn {
     struct base_buf in;      /* read ahead; the first in_used bytes are done with */
     size_t in_used;
     size_t linger_bytes;
+    int turn_left; /* requests that may be taken in this turn */
 
     /* output */
-    struct base_buf out;    /* not given to libuv yet */
+    struct base_buf out;    /* not encrypted, not given to libuv yet */
     struct base_buf flight; /* given to libuv, which has not finished with it */
     uint64_t write_deadline_ms;
     uint64_t write_check_ms; /* when to see whether the client has taken a byte */
@@ -136,8 +159,12 @@ struct http_exchange {
     bool keep_alive;
     bool is_started; /* as a stream */
     bool is_chunked;
-    bool has_body;      /* the answer has one */
-    bool wants_drained; /* pending bytes went above stream_resume_bytes */
+    bool has_body;               /* the answer has one */
+    bool wants_drained;          /* pending bytes went above stream_resume_bytes */
+    bool is_promised;            /* a stream's head has said keep-alive */
+    struct http_str cors_origin; /* a listed one, borrowed from `head`; no data: none */
+    bool is_preflight;
+    uint64_t pause_deadline_ms; /* of a stream above stream_pause_bytes, else 0 */
     struct http_field fields[];
 };
 
@@ -158,6 +185,8 @@ struct http_answer {
     int status;
     const struct http_header *headers;
     size_t header_count;
+    struct http_str cors_origin; /* as in the exchange */
+    bool is_preflight;
     bool keep_alive;
     bool is_chunked;
     bool has_length;
@@ -167,6 +196,11 @@ struct http_answer {
 enum base_err http_answer_head(struct http_server *server, struct base_buf *out,
                                const struct http_answer *answer);
 
+/* options.c */
+
+/* Copies `options` into the server, which owns the copy; on error nothing has changed. */
+enum base_err http_options_set(struct http_server *server, const struct http_options *options);
+
 /* server.c */
 
 /* A handle of the server or of a connection has closed; frees the server after the last. */
@@ -175,10 +209,28 @@ void http_server_handle_closed(struct http_server *server);
 /* Has the connections in `ready` run from the loop, soon. */
 void http_server_wake(struct http_server *server);
 
-/* connection.c */
+/* listen.c */
+
+/* Tells those who wait to be accepted, then closes every listener. */
+void http_listeners_close(struct http_server *server);
+
+/* refuse.c */
+
+/* Answers for the handler, and makes it the last answer. */
+void http_conn_refuse(struct http_conn *c, enum http_rule rule);
+
+/* Counts and logs, no more. */
+void http_refusal_note(struct http_server *server, enum http_rule rule);
+
+/* open.c */
 
 /* Accepts what `listener` offers. E_NOMEM leaves it unaccepted. */
-enum base_err http_conn_accept(struct http_server *server, uv_stream_t *listener);
+enum base_err http_conn_accept(struct http_server *server, uv_stream_t *listener, bool is_unix);
+
+/* Takes an accepted socket, to tell its client that the server drains. */
+void http_conn_turn_away(struct http_server *server, int fd, bool is_unix);
+
+/* connection.c */
 
 /* Starts what can be done now: requests read ahead, output, the end. From the loop only. */
 void http_conn_run(struct http_conn *c);
@@ -192,11 +244,26 @@ void http_conn_lost(struct http_conn *c);
 /* Closes without telling the handler. `reset`: the client shall not take this for an end. */
 void http_conn_close(struct http_conn *c, bool reset);
 
-/* Answers for the handler, and makes it the last answer. */
-void http_conn_refuse(struct http_conn *c, enum http_rule rule);
+/* No request is taken any more; ends when all is written. Nothing runs on the connection. */
+void http_conn_finish(struct http_conn *c);
 
-/* No further requests; a connection without one closes. */
+/* No further requests; a connection without one ends. */
 void http_conn_drain(struct http_conn *c);
+
+/* Between requests, with the time that is left for the next one. */
+void http_conn_rest(struct http_conn *c);
+
+/* input.c */
+
+/* Bytes read ahead, and whether it is the next request's turn. */
+size_t http_in_ahead_bytes(const struct http_conn *c);
+bool http_in_may_take(const struct http_conn *c);
+
+/* Takes requests from what was read ahead. */
+void http_in_feed_ahead(struct http_conn *c);
+
+/* Reads, or pauses it (rule 9); may lose the connection. */
+void http_in_update_reading(struct http_conn *c);
 
 /* exchange.c */
 
@@ -214,5 +281,11 @@ void http_out_flush(struct http_conn *c);
 
 /* Sees whether the client takes anything; may lose the connection. */
 void http_out_check(struct http_conn *c, uint64_t now_ms);
+
+/* Whether nothing is left to write, the end of TLS included, which this appends. */
+bool http_out_finish(struct http_conn *c);
+
+/* Says the end of TLS as far as the kernel takes it at once. */
+void http_out_say_end(struct http_conn *c);
 
 #endif

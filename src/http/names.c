@@ -65,6 +65,8 @@ const char *http_status_text(int status)
 static const char *code_of(int status)
 {
     switch (status) {
+    case 403:
+        return "host_denied";
     case 408:
         return "request_timeout";
     case 413:
@@ -75,6 +77,8 @@ static const char *code_of(int status)
         return "expectation_failed";
     case 431:
         return "headers_too_large";
+    case 503:
+        return "overloaded";
     case 505:
         return "version_not_supported";
     default:
@@ -90,7 +94,7 @@ struct http_rule_info http_rule_describe(enum http_rule rule)
 #undef X
     };
     struct http_rule_info info = rules[rule];
-    info.code = info.status == 503 ? info.name : code_of(info.status);
+    info.code = rule == HTTP_RULE_DRAINING ? "draining" : code_of(info.status);
     return info;
 }
 

@@ -15,8 +15,7 @@
 
 size_t http_out_pending(const struct http_conn *c)
 {
-    size_t in_flight =
-        c->flight.len ? uv_stream_get_write_queue_size((const uv_stream_t *)&c->tcp) : 0;
+    size_t in_flight = c->flight.len ? uv_stream_get_write_queue_size(&c->io.stream) : 0;
     return c->out.len + in_flight;
 }
 
@@ -28,9 +27,9 @@ static size_t unread_bytes(const struct http_conn *c)
 {
     uv_os_fd_t fd;
     int in_kernel = 0;
-    if (uv_fileno((const uv_handle_t *)&c->tcp, &fd) || ioctl(fd, SIOCOUTQ, &in_kernel))
+    if (uv_fileno(&c->io.handle, &fd) || ioctl(fd, SIOCOUTQ, &in_kernel))
         in_kernel = 0;
-    return uv_stream_get_write_queue_size((const uv_stream_t *)&c->tcp) + (size_t)in_kernel;
+    return uv_stream_get_write_queue_size(&c->io.stream) + (size_t)in_kernel;
 }
 
 static void note_progress(struct http_conn *c, uint64_t now_ms)
@@ -51,10 +50,12 @@ void http_out_check(struct http_conn *c, uint64_t now_ms)
         return;
     if (unread_bytes(c) < c->unread_seen)
         note_progress(c, now_ms);
-    if (now_ms >= c->write_deadline_ms)
-        http_conn_lost(c);
-    else
+    if (now_ms < c->write_deadline_ms) {
         plan_check(c, now_ms);
+        return;
+    }
+    c->is_slow = true;
+    http_conn_lost(c);
 }
 
 static void on_written(uv_write_t *req, int status)
@@ -72,14 +73,15 @@ static void on_written(uv_write_t *req, int status)
     http_conn_run(c);
 }
 
-static void write_rest(struct http_conn *c, size_t written)
+/* Takes the whole of `from`, of which `written` bytes are gone. */
+static void write_rest(struct http_conn *c, struct base_buf *from, size_t written)
 {
-    c->flight = c->out;
-    buf_init(&c->out, MEM_HTTP, c->flight.len_max);
+    c->flight = *from;
+    buf_init(from, MEM_HTTP, c->flight.len_max);
     buf_consume(&c->flight, written);
     uv_buf_t buf = { .base = c->flight.data, .len = c->flight.len };
     c->req.write.data = c;
-    if (uv_write(&c->req.write, (uv_stream_t *)&c->tcp, &buf, 1, on_written)) {
+    if (uv_write(&c->req.write, &c->io.stream, &buf, 1, on_written)) {
         buf_fini(&c->flight);
         http_conn_lost(c);
         return;
@@ -87,6 +89,28 @@ static void write_rest(struct http_conn *c, size_t written)
     uint64_t now_ms = uv_now(c->server->loop);
     note_progress(c, now_ms);
     plan_check(c, now_ms);
+}
+
+/* Where the bytes for the kernel are: in `out`, or encrypted. */
+static struct base_buf *outgoing(struct http_conn *c)
+{
+    return c->tls ? http_tls_wire(c->tls) : &c->out;
+}
+
+static void write_now(struct http_conn *c, struct base_buf *from)
+{
+    uv_buf_t buf = { .base = from->data, .len = from->len };
+    int n = fault_hit(FAULT_WRITE) ? UV_EPIPE : uv_try_write(&c->io.stream, &buf, 1);
+    if (n < 0 && n != UV_EAGAIN) {
+        http_conn_lost(c);
+        return;
+    }
+    size_t written = n > 0 ? (size_t)n : 0;
+    c->server->stats.bytes_out += written;
+    if (written < from->len)
+        write_rest(c, from, written);
+    else
+        buf_fini(from);
 }
 
 void http_out_flush(struct http_conn *c)
@@ -97,18 +121,33 @@ void http_out_flush(struct http_conn *c)
         http_conn_lost(c);
         return;
     }
-    if (c->flight.len || !c->out.len)
+    if (c->flight.len)
         return;
-    uv_buf_t buf = { .base = c->out.data, .len = c->out.len };
-    int n = fault_hit(FAULT_WRITE) ? UV_EPIPE : uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
-    if (n < 0 && n != UV_EAGAIN) {
+    if (c->tls && c->out.len && http_tls_write(c->tls, &c->out)) {
         http_conn_lost(c);
         return;
     }
-    size_t written = n > 0 ? (size_t)n : 0;
-    c->server->stats.bytes_out += written;
-    if (written < c->out.len)
-        write_rest(c, written);
-    else
-        buf_fini(&c->out);
+    struct base_buf *from = outgoing(c);
+    if (from->len)
+        write_now(c, from);
+}
+
+bool http_out_finish(struct http_conn *c)
+{
+    if (c->tls && http_out_pending(c) == 0) {
+        http_tls_shutdown(c->tls);
+        http_out_flush(c);
+    }
+    return c->state == HTTP_CONN_FINISH && http_out_pending(c) == 0;
+}
+
+void http_out_say_end(struct http_conn *c)
+{
+    if (!c->tls || c->flight.len)
+        return;
+    http_tls_shutdown(c->tls);
+    struct base_buf *wire = http_tls_wire(c->tls);
+    uv_buf_t buf = { .base = wire->data, .len = wire->len };
+    if (wire->len)
+        uv_try_write(&c->io.stream, &buf, 1); /* all or not at all: it is the last word */
 }

@@ -62,11 +62,17 @@
     X(BODY_TOO_LARGE, 413, "body_too_large", "the body is too large")                              \
     X(BAD_CHUNK_SIZE, 400, "bad_chunk_size", "a chunk size is not 1 to 8 hexadecimal digits")      \
     X(CHUNK_EXTENSION, 400, "chunk_extension", "chunk extensions are not served")                  \
+    X(FRAMING_TRAILER, 400, "framing_trailer", "a trailer would change the framing")               \
     X(BAD_CHUNK_END, 400, "bad_chunk_end", "a chunk's data is not followed by CRLF")               \
     /* the server's own */                                                                         \
     X(HEADER_TIMEOUT, 408, "header_timeout", "the headers did not come in time")                   \
     X(BODY_TIMEOUT, 408, "body_timeout", "the body did not come in time")                          \
+    X(BAD_TLS, 400, "bad_tls", "the TLS handshake or a TLS record failed")                         \
+    X(PLAIN_HTTP, 400, "plain_http", "this port speaks TLS; use https")                            \
+    X(HOST_DENIED, 403, "host_denied", "the Host header is neither local nor a listed name")       \
+    X(ORIGIN_DENIED, 403, "origin_denied", "pages of this origin may not send such requests here") \
     X(OVERLOADED, 503, "overloaded", "there are too many connections")                             \
+    X(ADDRESS_FULL, 503, "address_full", "there are too many connections from this address")       \
     X(DRAINING, 503, "draining", "the server is shutting down")
 
 enum http_rule {
@@ -78,7 +84,7 @@ enum http_rule {
 struct http_rule_info {
     int status;
     const char *name;    /* for the log */
-    const char *code;    /* for the client's program: one for each status */
+    const char *code;    /* for the client's program: one for each status, but for 503 */
     const char *message; /* for a person */
 };
 
@@ -101,7 +107,10 @@ struct http_scan {
     size_t line_bytes;
     size_t header_bytes;
     size_t field_count; /* field lines begun so far */
-    int state;          /* enum scan_state */
+    size_t name_len;    /* of the field name so far; of trailers only */
+    unsigned like;      /* bits: which names that a trailer must not have begin like it */
+    bool is_trailers;
+    int state; /* enum scan_state */
     enum http_rule rule;
 };
 

@@ -65,7 +65,39 @@ void http_scan_init(struct http_scan *s)
 
 void http_scan_init_trailers(struct http_scan *s)
 {
-    *s = (struct http_scan){ .state = SCAN_FIELD_START };
+    *s = (struct http_scan){ .state = SCAN_FIELD_START, .is_trailers = true };
+}
+
+/*
+ * RFC 9110, 6.5.1: fields that decide on framing have no place behind the body.
+ * Trailers are dropped here, but someone else on the way may not drop them.
+ */
+static const char *const g_no_trailers[] = { "content-length", "transfer-encoding" };
+
+enum {
+    NO_TRAILER_COUNT = sizeof g_no_trailers / sizeof g_no_trailers[0]
+};
+
+/* Follows a field name with one more character. */
+static void see_name(struct http_scan *s, char c)
+{
+    char lower = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+    for (unsigned i = 0; i < NO_TRAILER_COUNT; i++) {
+        /* While the bit is set, all before equals the name's beginning: so it is that long. */
+        if (s->like & 1u << i && g_no_trailers[i][s->name_len] != lower)
+            s->like &= ~(1u << i);
+    }
+    s->name_len++;
+}
+
+/* The whole name is seen. */
+static bool is_no_trailer(const struct http_scan *s)
+{
+    for (unsigned i = 0; i < NO_TRAILER_COUNT; i++) {
+        if (s->like & 1u << i && g_no_trailers[i][s->name_len] == '\0')
+            return true;
+    }
+    return false;
 }
 
 /* The rule that a byte breaks which is neither text nor the CR that could stand there. */
@@ -109,6 +141,9 @@ static enum http_rule at_field_start(struct http_scan *s, const struct http_limi
         return HTTP_RULE_TOO_MANY_FIELDS;
     s->field_count++;
     s->state = SCAN_NAME;
+    s->name_len = 0;
+    s->like = s->is_trailers ? (1u << NO_TRAILER_COUNT) - 1 : 0;
+    see_name(s, c);
     return HTTP_RULE_NONE;
 }
 
@@ -116,12 +151,14 @@ static enum http_rule in_name(struct http_scan *s, char c)
 {
     if (c == ':') {
         s->state = SCAN_VALUE;
-        return HTTP_RULE_NONE;
+        return is_no_trailer(s) ? HTTP_RULE_FRAMING_TRAILER : HTTP_RULE_NONE;
     }
     if (c == ' ' || c == '\t')
         return HTTP_RULE_SPACE_BEFORE_COLON;
-    if (http_char_is_token(c))
+    if (http_char_is_token(c)) {
+        see_name(s, c);
         return HTTP_RULE_NONE;
+    }
     return is_text(c) || c == '\r' ? HTTP_RULE_BAD_NAME : rule_of(c);
 }
 

@@ -131,7 +131,9 @@ END_TEST
 
 START_TEST(many_clients_that_leave_at_once_are_all_gone)
 {
-    enum { COUNT = 200 };
+    enum {
+        COUNT = 200
+    };
     rig_start(NULL);
     struct client c[COUNT];
     for (int i = 0; i < COUNT; i++) {
@@ -287,7 +289,8 @@ int main(void)
     tcase_add_test(tc, client_that_leaves_within_a_request_is_forgotten);
     tcase_add_test(tc, many_clients_that_leave_at_once_are_all_gone);
     tcase_add_test(tc, aborted_exchange_is_cut);
-    tcase_add_test(tc, drain_answers_what_has_begun_and_takes_nothing_new);
+    if (!rig_is_tls()) /* its bytes cannot be counted exactly; tls_test.c drains as well */
+        tcase_add_test(tc, drain_answers_what_has_begun_and_takes_nothing_new);
     tcase_add_test(tc, answer_during_drain_closes_the_connection);
     tcase_add_test(tc, close_makes_running_exchanges_gone);
     suite_add_tcase(suite, tc);

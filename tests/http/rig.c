@@ -1,16 +1,11 @@
 #include "http/rig.h"
 
-#include <arpa/inet.h>
 #include <check.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/socket.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -145,6 +140,24 @@ static void respond_where(struct http_exchange *x, const struct http_request *r)
     respond(x, 200, text, (size_t)n);
 }
 
+static void respond_count(struct http_exchange *x)
+{
+    char text[32];
+    struct http_stats stats;
+    http_server_stats(g_rig.server, &stats);
+    int n = snprintf(text, sizeof text, "%llu", (unsigned long long)stats.requests);
+    respond(x, 200, text, (size_t)n);
+}
+
+static void respond_peer(struct http_exchange *x)
+{
+    char text[128];
+    char peer[HTTP_PEER_BYTES];
+    http_exchange_peer(x, peer);
+    int n = snprintf(text, sizeof text, "%s %d", peer, http_exchange_is_unix(x));
+    respond(x, 200, text, (size_t)n);
+}
+
 static void stream_start(struct http_exchange *x)
 {
     static const struct http_header type = { "Content-Type", "text/event-stream" };
@@ -200,9 +213,23 @@ static void on_request(void *arg, struct http_exchange *x, const struct http_req
         enter();
         http_exchange_abort(x);
         leave();
+    } else if (http_str_is(r->path, "/count")) {
+        respond_count(x);
+    } else if (http_str_is(r->path, "/peer")) {
+        respond_peer(x);
     } else {
         respond_where(x, r);
     }
+}
+
+static bool on_admit(void *arg, struct http_exchange *x, const struct http_request *r)
+{
+    if (arg != &g_rig || g_rig.is_in_call || r->body.len)
+        die("admit was called when it must not be");
+    if (!http_str_is(r->path, "/denied"))
+        return true;
+    respond(x, 401, "denied", 6);
+    return false;
 }
 
 static void on_gone(void *arg, struct http_exchange *x)
@@ -210,6 +237,7 @@ static void on_gone(void *arg, struct http_exchange *x)
     if (arg != &g_rig || g_rig.is_in_call)
         die("gone was called from within a call of the handler");
     unhold(x);
+    count(&g_rig.counts.slow, http_exchange_is_slow(x));
     count(&g_rig.counts.gone, 1);
 }
 
@@ -271,6 +299,21 @@ static void deadline_in(struct timespec *t, int wait_ms)
     }
 }
 
+bool rig_is_tls(void)
+{
+    const char *value = getenv("RIG_TLS");
+    return value && strcmp(value, "1") == 0;
+}
+
+static void set_tls(void)
+{
+    struct base_err_info info = { 0 };
+    struct tls_pair pair = tls_pair_create("localhost");
+    enum base_err rc = http_server_set_tls(g_rig.server, pair.certificate, pair.key, &info);
+    ck_assert_msg(rc == OK, "%s", info.message);
+    tls_pair_remove(&pair);
+}
+
 void rig_start(const struct http_options *options)
 {
     struct http_options defaults;
@@ -282,15 +325,18 @@ void rig_start(const struct http_options *options)
     const struct http_handler handler = {
         .arg = &g_rig,
         .request = on_request,
+        .admit = on_admit,
         .gone = on_gone,
         .drained = on_drained,
         .error_body = error_body,
     };
     ck_assert_int_eq(uv_loop_init(&g_rig.loop), 0);
     ck_assert_int_eq(uv_async_init(&g_rig.loop, &g_rig.async, on_async), 0);
-    ck_assert_int_eq(http_server_create(&g_rig.loop, options ? options : &defaults, &handler,
-                                        &g_rig.server),
-                     OK);
+    ck_assert_int_eq(
+        http_server_create(&g_rig.loop, options ? options : &defaults, &handler, &g_rig.server),
+        OK);
+    if (rig_is_tls())
+        set_tls();
     ck_assert_int_eq(http_server_listen(g_rig.server, "127.0.0.1", 0, &g_rig.port, NULL), OK);
     ck_assert_int_ne(g_rig.port, 0);
     ck_assert_int_eq(thread_start(&g_rig.thread, "loop", run_loop, NULL), OK);
@@ -398,218 +444,23 @@ void rig_stop(void)
     ck_assert_int_eq(uv_loop_close(&g_rig.loop), 0);
 }
 
-/* ---- client ---- */
-
-static struct client open_with(int buffer_bytes)
+size_t rig_allow_files(size_t wanted)
 {
-    struct client c = { .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) };
-    ck_assert_int_ge(c.fd, 0);
-    if (buffer_bytes)
-        setsockopt(c.fd, SOL_SOCKET, SO_RCVBUF, &buffer_bytes, sizeof buffer_bytes);
-    struct sockaddr_in name = { .sin_family = AF_INET, .sin_port = htons(g_rig.port) };
-    name.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    ck_assert_int_eq(connect(c.fd, (struct sockaddr *)&name, sizeof name), 0);
-    return c;
+    struct rlimit files = { 0 };
+    getrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_cur < wanted)
+        files.rlim_cur = files.rlim_max < wanted ? files.rlim_max : wanted;
+    setrlimit(RLIMIT_NOFILE, &files);
+    return files.rlim_cur;
 }
 
-struct client client_open(void)
+long rig_resident_bytes(void)
 {
-    return open_with(0);
-}
-
-struct client client_open_narrow(void)
-{
-    return open_with(4096);
-}
-
-void client_close(struct client *c)
-{
-    close(c->fd);
-    free(c->buf);
-    *c = (struct client){ .fd = -1 };
-}
-
-void client_reset(struct client *c)
-{
-    struct linger linger = { .l_onoff = 1, .l_linger = 0 };
-    setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
-    client_close(c);
-}
-
-void client_send(struct client *c, const void *data, size_t len)
-{
-    const char *at = data;
-    while (len > 0) {
-        ssize_t n = send(c->fd, at, len, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        ck_assert_int_gt(n, 0);
-        at += n;
-        len -= (size_t)n;
-    }
-}
-
-void client_send_text(struct client *c, const char *text)
-{
-    client_send(c, text, strlen(text));
-}
-
-static bool receive_now(struct client *c)
-{
-    if (c->cap - c->len < 65536) {
-        c->cap = c->cap * 2 + 65536;
-        c->buf = realloc(c->buf, c->cap + 1);
-        ck_assert_ptr_nonnull(c->buf);
-    }
-    ssize_t n = recv(c->fd, c->buf + c->len, 65536, 0);
-    if (n <= 0) {
-        c->is_eof = true;
-        c->is_reset = n < 0;
-        return false;
-    }
-    c->len += (size_t)n;
-    return true;
-}
-
-bool client_is_readable(struct client *c, int wait_ms)
-{
-    struct pollfd p = { .fd = c->fd, .events = POLLIN };
-    return poll(&p, 1, wait_ms) > 0;
-}
-
-bool client_receive(struct client *c)
-{
-    if (c->is_eof)
-        return false;
-    if (!client_is_readable(c, WAIT_MS))
-        ck_abort_msg("nothing came in time");
-    return receive_now(c);
-}
-
-void client_exchange(struct client *c, const char *data, size_t len)
-{
-    while (len > 0) {
-        struct pollfd p = { .fd = c->fd, .events = POLLIN | POLLOUT };
-        ck_assert_int_gt(poll(&p, 1, WAIT_MS), 0);
-        if (p.revents & POLLIN)
-            ck_assert(receive_now(c));
-        if (!(p.revents & POLLOUT))
-            continue;
-        ssize_t n = send(c->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n < 0 && errno == EAGAIN)
-            continue;
-        ck_assert_int_gt(n, 0);
-        data += n;
-        len -= (size_t)n;
-    }
-}
-
-static void use(struct client *c, size_t n)
-{
-    memmove(c->buf, c->buf + n, c->len - n);
-    c->len -= n;
-}
-
-static void need(struct client *c, size_t n)
-{
-    while (c->len < n)
-        ck_assert_msg(client_receive(c), "the end came too early");
-}
-
-void client_expect(struct client *c, const char *text)
-{
-    size_t len = strlen(text);
-    need(c, len);
-    c->buf[c->len] = '\0';
-    if (memcmp(c->buf, text, len) != 0)
-        ck_abort_msg("expected '%s', got '%s'", text, c->buf);
-    use(c, len);
-}
-
-void client_expect_end(struct client *c)
-{
-    if (client_receive(c) || c->len > 0) {
-        c->buf[c->len] = '\0';
-        ck_abort_msg("expected the end, got '%s'", c->buf);
-    }
-}
-
-void client_expect_eof(struct client *c)
-{
-    client_expect_end(c);
-    ck_assert(!c->is_reset);
-}
-
-/* The length up to and with `mark`. */
-static size_t need_mark(struct client *c, const char *mark)
-{
-    for (;;) {
-        char *at = c->len ? memmem(c->buf, c->len, mark, strlen(mark)) : NULL;
-        if (at)
-            return (size_t)(at - c->buf) + strlen(mark);
-        ck_assert_msg(client_receive(c), "the end came too early");
-    }
-}
-
-static void add_body(struct client *c, struct reply *r, size_t n)
-{
-    need(c, n);
-    r->body = realloc(r->body, r->body_len + n + 1);
-    ck_assert_ptr_nonnull(r->body);
-    memcpy(r->body + r->body_len, c->buf, n);
-    r->body_len += n;
-    r->body[r->body_len] = '\0';
-    use(c, n);
-}
-
-static void read_chunks(struct client *c, struct reply *r)
-{
-    for (;;) {
-        size_t line = need_mark(c, "\r\n");
-        size_t n = strtoul(c->buf, NULL, 16);
-        use(c, line);
-        add_body(c, r, n);
-        client_expect(c, "\r\n");
-        if (n == 0)
-            return;
-    }
-}
-
-const char *reply_header(const struct reply *reply, const char *name)
-{
-    static char value[256];
-    size_t len = strlen(name);
-    for (const char *at = reply->head; (at = strstr(at, "\r\n")) != NULL;) {
-        at += 2;
-        if (strncasecmp(at, name, len) != 0 || at[len] != ':')
-            continue;
-        snprintf(value, sizeof value, "%.*s", (int)strcspn(at + len + 2, "\r"), at + len + 2);
-        return value;
-    }
-    return NULL;
-}
-
-struct reply *client_reply(struct client *c, bool is_head)
-{
-    static struct reply r;
-    size_t len = need_mark(c, "\r\n\r\n");
-    ck_assert_uint_lt(len, sizeof r.head);
-    memcpy(r.head, c->buf, len);
-    r.head[len] = '\0';
-    use(c, len);
-    r.body_len = 0;
-    r.body = realloc(r.body, 1);
-    ck_assert_ptr_nonnull(r.body);
-    r.body[0] = '\0';
-    ck_assert_int_eq(sscanf(r.head, "HTTP/1.1 %d ", &r.status), 1);
-    const char *text = reply_header(&r, "Content-Length");
-    size_t length = text ? strtoul(text, NULL, 10) : 0;
-    ck_assert(!text || !reply_header(&r, "Transfer-Encoding"));
-    if (is_head)
-        return &r;
-    if (reply_header(&r, "Transfer-Encoding"))
-        read_chunks(c, &r);
-    else
-        add_body(c, &r, length);
-    return &r;
+    long total = 0;
+    long resident = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    ck_assert_ptr_nonnull(f);
+    ck_assert_int_eq(fscanf(f, "%ld %ld", &total, &resident), 2);
+    fclose(f);
+    return resident * sysconf(_SC_PAGESIZE);
 }

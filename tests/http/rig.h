@@ -6,10 +6,13 @@
 #include <stdint.h>
 
 #include "http/http.h"
+#include "http/rig_tls.h"
 
 /*
  * A server on 127.0.0.1 in a thread of its own, with a handler that knows a few paths, and a
  * blocking client for it. One rig at a time. Everything fails the running test itself.
+ *
+ * With RIG_TLS=1 in the environment server and clients speak TLS.
  *
  *   /hello       answers "hello\n" at once
  *   /echo        answers the request's body at once
@@ -21,10 +24,14 @@
  *   /stream      the same, with the stream begun
  *   /flood?N     streams N bytes, as fast as the client takes them
  *   /abort       cuts the connection
+ *   /peer        answers who asks, and whether over a Unix socket
+ *   /count       answers how many requests have come
+ *   /denied      is not admitted with a body: 401
  */
 struct rig_counts {
     int requests;
     int gone;
+    int slow; /* of these, those that did not read */
     int drained;
     int held; /* exchanges waiting to be answered */
     int closed;
@@ -38,6 +45,9 @@ void rig_start(const struct http_options *options);
 void rig_stop(void);
 
 uint16_t rig_port(void);
+
+/* Whether this run is over TLS, for what is promised of plain connections only. */
+bool rig_is_tls(void);
 
 /* Runs `run` in the loop's thread and waits for its end. */
 void rig_call(void (*run)(void *arg), void *arg);
@@ -56,10 +66,17 @@ void rig_respond_held(const char *text);
 
 struct http_stats rig_stats(void);
 
+/* Raises the limit of open files as far as allowed; gives what it is then. */
+size_t rig_allow_files(size_t wanted);
+
+/* Memory of this process that is in RAM. */
+long rig_resident_bytes(void);
+
 /* ---- client ---- */
 
 struct client {
     int fd;
+    SSL *ssl;  /* NULL: plain */
     char *buf; /* received and not used yet */
     size_t len;
     size_t cap;
@@ -76,11 +93,25 @@ struct reply {
 
 struct client client_open(void);
 struct client client_open_narrow(void); /* with small socket buffers */
+struct client client_open_plain(void);  /* without TLS in any case */
+struct client client_open_unix(const char *path);
+
+/* A client on a socket that the test has connected itself, plain. */
+struct client client_of(int fd);
+/* False if the server does not shake hands. */
+bool client_try_open_narrow(struct client *c);
+
 void client_close(struct client *c);
 void client_reset(struct client *c);
 
 void client_send(struct client *c, const void *data, size_t len);
 void client_send_text(struct client *c, const char *text);
+
+/* False if the server takes no more. */
+bool client_try_send(struct client *c, const void *data, size_t len);
+
+/* Sends what the server takes within the time, and gives its length. */
+size_t client_send_some(struct client *c, const char *data, size_t len, int wait_ms);
 
 /* Sends all of it while it receives, as long as the server takes it. */
 void client_exchange(struct client *c, const char *data, size_t len);
