@@ -176,6 +176,11 @@ struct valet_engine_source {
     /* The work that gives way when blocks run out; NULL: none, the row waits. */
     void *(*victim)(void *arg);
     /*
+     * The work that gives way to more urgent work that does not fit, NULL: none. Asked once in
+     * each step, before `take`. The function may be NULL.
+     */
+    void *(*outranked)(void *arg);
+    /*
      * The work has left the batch and comes back by `take`, with what it had done (copied).
      * False: no memory; the engine ends it as failed.
      */

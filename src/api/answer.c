@@ -2,9 +2,12 @@
  * The life of one answer, from its job to its last byte: for chats and completions alike.
  *
  *   job ──▶ submitted ──▶ waiting ──START──▶ answering ──terminal──▶ answered
- *     │   answer_submit      │  answer_event   │  ▲    answer_end
+ *     │   answer_start.c     │  answer_event   │  ▲    answer_end
  *     └─ refused: an error   │                 │  └─ drained: api_answer_resume
  *                            └───── gone ──────┴──▶ left: api_answer_gone
+ *
+ * A stream that waits for long gets its headers while it waits (api_answer_early), and one that
+ * is silent for long a comment (api_answer_beat).
  *
  * Invariants
  *  1. A struct answer exists while its exchange does: it is freed when the answer ends or the
@@ -23,78 +26,17 @@
  *
  * Threads: the loop.
  */
-#include "api/answer.h"
-
-#include <string.h>
-
+#include "api/answer_int.h"
 #include "base/log.h"
-#include "base/mem.h"
 
 enum {
     PENDING_BYTES_MAX = 256 << 10, /* not yet taken by the client: stop reading the ring */
     EVENTS_PER_READ = 64,
-    COST_OUTPUT_MAX = 256,           /* answers are seldom longer; for waiting-time estimates */
     ANSWER_BYTES_MAX = 128 << 20,    /* of a plain answer */
     FRAME_BYTES_KEPT_MAX = 256 << 10 /* memory that stays for the next event */
 };
 
-struct answer {
-    struct api *api;
-    const struct format_kind *kind;
-    struct answer *next; /* in its bucket */
-    park_ticket *ticket; /* one reference */
-    struct api_peer peer;
-    struct format format;
-    uint64_t cursor; /* event seq */
-    bool stream;
-    bool started; /* stream: headers are out */
-};
-
-/* ---- the table of answers by ticket ---- */
-
-static struct answer **bucket(struct api *api, const park_ticket *ticket)
-{
-    uint64_t hash = random_mix((uint64_t)(uintptr_t)ticket);
-    return &api->answers[hash & (API_ANSWER_BUCKETS - 1)];
-}
-
-static struct answer *answer_find(struct api *api, const park_ticket *ticket)
-{
-    struct answer *a = *bucket(api, ticket);
-    while (a && a->ticket != ticket)
-        a = a->next;
-    return a;
-}
-
-static void answer_add(struct answer *a)
-{
-    struct answer **at = bucket(a->api, a->ticket);
-    a->next = *at;
-    *at = a;
-}
-
-static void answer_remove(struct answer *a)
-{
-    struct answer **at = bucket(a->api, a->ticket);
-    while (*at != a)
-        at = &(*at)->next;
-    *at = a->next;
-}
-
 /* ---- the end ---- */
-
-/* A ticket that is not terminal yet is cancelled: nobody is left who wants its answer. */
-static void answer_destroy(struct answer *a)
-{
-    if (a->ticket) {
-        answer_remove(a);
-        park_cancel(a->ticket, PARK_REASON_DISCONNECT);
-        park_ticket_unref(a->ticket);
-    }
-    a->api->stats.streams -= a->started;
-    format_fini(&a->format);
-    mem_free(a);
-}
 
 /* Why an answer could not be written. */
 static enum base_err answer_error(enum base_err rc, struct api_error *error)
@@ -141,6 +83,7 @@ static void answer_finish(struct answer *a, const struct api_error *error)
 {
     struct base_buf *frames = &a->api->frames;
     buf_clear(frames);
+    answer_settle(a);
     http_exchange_set_user(a->peer.x, NULL);
     if (!a->started && !a->stream && !error)
         plain_finish(a);
@@ -154,8 +97,8 @@ static void answer_finish(struct answer *a, const struct api_error *error)
 static void answer_fail(struct answer *a, const struct api_error *error)
 {
     if (error->code == API_INTERNAL)
-        log_line(LOG_ERROR, "event=answer.failed request=%s ticket=%s error=\"%s\"",
-                 a->peer.request_id, a->peer.ticket_id, error->message);
+        log_line(LOG_ERROR, "event=answer.failed request=%s tenant=%s ticket=%s error=\"%s\"",
+                 a->peer.request_id, a->tenant, a->peer.ticket_id, error->message);
     answer_finish(a, error);
 }
 
@@ -168,6 +111,7 @@ static void answer_end(struct answer *a, const struct park_status *status)
         return;
     }
     api_error_of_status(&error, status);
+    a->api->stats.expired += status->state == PARK_EXPIRED;
     answer_fail(a, &error);
 }
 
@@ -177,7 +121,21 @@ static void stream_start(struct answer *a)
 {
     a->started = true;
     a->api->stats.streams++;
-    api_reply_stream(&a->peer);
+    api_reply_stream(a->api, &a->peer);
+    pulse_set(&a->api->beats, &a->pulse, clock_now_ns(a->api->options.clock));
+}
+
+static bool client_is_slow(const struct answer *a)
+{
+    return a->started && http_exchange_pending_bytes(a->peer.x) > PENDING_BYTES_MAX;
+}
+
+/* From now on the stream is silent. */
+static void stream_write(struct answer *a, const void *data, size_t len)
+{
+    if (len)
+        http_stream_write(a->peer.x, data, len);
+    pulse_set(&a->api->beats, &a->pulse, clock_now_ns(a->api->options.clock));
 }
 
 /* Formats one event of a stream; the first one brings the headers. */
@@ -191,7 +149,7 @@ static enum base_err stream_event(struct answer *a, const struct valet_event *ev
     if (!a->started)
         stream_start(a);
     if (frames->len)
-        http_stream_write(a->peer.x, frames->data, frames->len);
+        stream_write(a, frames->data, frames->len);
     if (frames->cap > FRAME_BYTES_KEPT_MAX)
         buf_fini(frames);
     return OK;
@@ -215,11 +173,6 @@ enum pump {
     PUMP_WAIT,  /* the client reads slowly: on from api_answer_resume */
     PUMP_BROKEN
 };
-
-static bool client_is_slow(const struct answer *a)
-{
-    return a->started && http_exchange_pending_bytes(a->peer.x) > PENDING_BYTES_MAX;
-}
 
 /* Formats what one read brings, at most EVENTS_PER_READ events. */
 static enum pump answer_read(struct answer *a, struct api_error *error)
@@ -273,6 +226,18 @@ void api_answer_notice(struct api *api, park_ticket *ticket)
         answer_pump(a);
 }
 
+void api_answer_early(struct pulse *pulse)
+{
+    stream_start(answer_of_pulse(pulse));
+}
+
+void api_answer_beat(struct pulse *pulse)
+{
+    static const char comment[] = ": ping\n\n";
+    struct answer *a = answer_of_pulse(pulse);
+    stream_write(a, comment, client_is_slow(a) ? 0 : sizeof comment - 1);
+}
+
 void api_answer_resume(struct answer *a)
 {
     answer_pump(a);
@@ -281,87 +246,4 @@ void api_answer_resume(struct answer *a)
 void api_answer_gone(struct answer *a)
 {
     answer_destroy(a);
-}
-
-/* ---- the start ---- */
-
-static struct answer *answer_create(struct api_call *call, const struct format_kind *kind,
-                                    const struct api_params *params,
-                                    const struct api_prompt *prompts, const struct api_job *job)
-{
-    struct api *api = call->api;
-    struct answer *a = mem_calloc(MEM_API, 1, sizeof *a);
-    if (!a)
-        return NULL;
-    a->api = api;
-    a->kind = kind;
-    a->peer = call->peer;
-    a->stream = params->stream;
-    if (format_init(&a->format, &api->options.model, params, prompts, job)) {
-        mem_free(a);
-        return NULL;
-    }
-    a->format.created = clock_wall_seconds();
-    random_id(api->options.random, kind->id_prefix, a->format.id, sizeof a->format.id);
-    return a;
-}
-
-/* The units of a task: all have those of the largest. */
-static void work_size(const struct api_options *o, const struct api_job *job,
-                      struct park_work *work)
-{
-    for (uint32_t i = 0; i < job->request_count; i++) {
-        const struct valet_request *r = &job->requests[i];
-        uint64_t start = o->blocks_start(o->arg, r->prompt_count, r->max_new);
-        uint64_t end = o->blocks(o->arg, r->prompt_count, r->max_new);
-        int32_t output = r->max_new < COST_OUTPUT_MAX ? r->max_new : COST_OUTPUT_MAX;
-        if (start > work->need.n[0])
-            work->need.n[0] = start;
-        if (end > work->limit.n[0])
-            work->limit.n[0] = end;
-        work->cost += (uint64_t)r->prompt_count + (uint64_t)output * job->choices;
-    }
-    work->need.n[1] = 1;
-    work->limit.n[1] = 1;
-    work->task_count = job->request_count * job->choices;
-}
-
-/* Gives the job to the lot. On an error it is still the caller's. */
-static enum base_err answer_submit(struct answer *a, struct api_job *job, struct api_error *error)
-{
-    const struct api_options *o = &a->api->options;
-    struct park_refusal refusal;
-    struct park_work work;
-    park_work_init(&work);
-    work_size(o, job, &work);
-    work.payload = job;
-    work.payload_bytes = job->arena.bytes;
-    work.payload_destroy = api_job_destroy;
-    work.inbox = o->inbox;
-    if (park_submit(o->pool, &work, &a->ticket, &refusal) == PARK_OK)
-        return OK;
-    struct park_stats stats;
-    park_stats(o->pool, &stats);
-    bool known = refusal.dim < stats.dim_count;
-    api_error_of_refusal(error, &refusal, known ? stats.dim_names[refusal.dim] : "units",
-                         a->kind->length_field);
-    return E_INVALID;
-}
-
-enum base_err answer_start(struct api_call *call, const struct format_kind *kind,
-                           const struct api_params *params, const struct api_prompt *prompts,
-                           struct api_job *job, struct api_error *error)
-{
-    struct answer *a = answer_create(call, kind, params, prompts, job);
-    enum base_err rc = a ? answer_submit(a, job, error) : api_error_nomem(error);
-    if (rc) {
-        api_job_destroy(job);
-        if (a)
-            answer_destroy(a);
-        return rc;
-    }
-    a->peer.ticket_id = park_ticket_id(a->ticket);
-    answer_add(a);
-    http_exchange_set_user(a->peer.x, a);
-    return OK;
 }

@@ -42,6 +42,25 @@ struct api_version {
     const char *build;
 };
 
+/* What a key is good for. */
+enum api_scope {
+    API_SCOPE_INFER = 1,
+    API_SCOPE_ADMIN = 2,
+    API_SCOPE_METRICS = 4
+};
+
+/* Who asks. A limit of 0 is none. */
+struct api_caller {
+    const char *tenant;        /* 1..PARK_TENANT_BYTES_MAX bytes */
+    unsigned scopes;           /* of enum api_scope */
+    enum park_class class_max; /* the most urgent one; work above it is lowered */
+    const char *const *models; /* [model_count] that it may use; none: all */
+    size_t model_count;
+    int64_t requests_per_min; /* of the tenant, each over a window of one minute */
+    int64_t tokens_per_min;
+    int64_t in_flight_max; /* tickets, parked or running */
+};
+
 struct api_options {
     struct api_model model;
     struct api_version version;
@@ -58,6 +77,19 @@ struct api_options {
     bool (*healthy)(void *arg); /* the engine showed life lately, or is idle */
     /* NULL when ready, else the word for /ready: "loading", "draining". */
     const char *(*not_ready)(void *arg);
+
+    /*
+     * Who has this key; `key` NULL: none was sent. False: nobody who may ask. What *out points
+     * to lasts until the server's callback that asked returns. NULL: there are no keys; whoever
+     * asks is tenant "default", up to class high, without limits. Clients on a Unix socket that
+     * send no key are that, too.
+     */
+    bool (*authenticate)(void *arg, const struct http_str *key, struct api_caller *out);
+    bool metrics_public; /* /metrics needs no key */
+
+    /* For api_tick; 0: never. */
+    uint64_t early_headers_ms; /* a stream that waits that long gets its headers before an event */
+    uint64_t heartbeat_ms;     /* a stream silent for that long gets a comment */
 };
 
 /*
@@ -77,6 +109,13 @@ void api_http_handler(struct api *api, struct http_handler *out);
 void api_inbox_ready(struct api *api);
 
 /*
+ * Does what is due by options.clock and returns when it has to be called again at the latest,
+ * UINT64_MAX: nothing is due. Every other call into the api may bring that forward, so a loop
+ * calls it before it sleeps.
+ */
+uint64_t api_tick(struct api *api);
+
+/*
  * What a task of a ticket is to do: the request, and which of its choices. `payload` is the
  * task's. The events of a task carry its index in the ticket as their choice, so that
  * several prompts of one ticket can be told apart; the choice given here is for drawing.
@@ -90,8 +129,12 @@ struct api_stats {
     uint64_t requests;           /* all routes */
     uint64_t status[6];          /* by first digit of the status: [2] = 2xx, … */
     uint64_t disconnects;        /* the client left first */
-    uint64_t refused_queue_full; /* 429 */
+    uint64_t refused_queue_full; /* 429, of the lot and of a class */
+    uint64_t refused_limits;     /* 429, of a tenant */
+    uint64_t refused_keys;       /* 401 and 403 */
     uint64_t refused_draining;   /* 503 */
+    uint64_t expired;            /* waited or ran too long */
+    uint64_t clamped;            /* asked for a class above the caller's */
     uint64_t streams;            /* running now */
     uint64_t unknown_fields;     /* of bodies; ignored */
 };

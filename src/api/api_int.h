@@ -5,7 +5,9 @@
 
 #include "api/api.h"
 #include "api/errors.h"
+#include "api/limits.h"
 #include "api/params.h"
+#include "api/pulse.h"
 #include "api/render.h"
 #include "base/arena.h"
 #include "base/buf.h"
@@ -28,13 +30,18 @@ struct api {
     jinja_template *chat_template;              /* NULL: ChatML */
     struct base_buf frames;                     /* scratch: what one event becomes */
     struct answer *answers[API_ANSWER_BUCKETS]; /* by ticket, see answer.c */
-    _Alignas(8) char events[API_EVENT_BYTES];   /* scratch: what was read from a ticket */
+    struct limits limits;
+    struct pulse_list early;                  /* streams without headers yet */
+    struct pulse_list beats;                  /* streams with headers */
+    uint64_t salt_secret;                     /* keeps the prefixes of tenants apart */
+    _Alignas(8) char events[API_EVENT_BYTES]; /* scratch: what was read from a ticket */
 };
 
 /* Whom an answer goes to. */
 struct api_peer {
     struct http_exchange *x;
     const char *ticket_id; /* NULL: no work */
+    struct limits_use use; /* of the routes that are limited */
     char request_id[API_REQUEST_ID_MAX + 1];
 };
 
@@ -44,9 +51,10 @@ struct api_call {
     struct api_peer peer;
     const struct http_request *request; /* borrowed until the exchange ends */
     struct http_str rest;               /* of the path, behind a route that ends in '/' */
+    struct api_caller caller;           /* borrowed until the route returns */
 };
 
-/* ---- answers (api.c). Each ends the exchange; the status is counted. ---- */
+/* ---- answers (reply.c). Each ends the exchange; the status is counted. ---- */
 
 /* Takes `body`; NULL is a body that could not be made and becomes 503 server_full. */
 void api_reply_json(struct api *api, const struct api_peer *peer, int status, json_t *body);
@@ -58,13 +66,19 @@ void api_reply_error(struct api *api, const struct api_peer *peer, const struct 
 void api_reply_status(struct api *api, const struct api_peer *peer, int status, const char *word);
 
 /* Starts an SSE answer; its status is counted when it ends. */
-void api_reply_stream(const struct api_peer *peer);
+void api_reply_stream(const struct api *api, const struct api_peer *peer);
 
 void api_count_status(struct api *api, int status);
 
 /* ---- routes (routes.c) ---- */
 
 void api_route(struct api_call *call);
+
+/*
+ * Decides by method, path and fields alone whether a request may go on: keys, scopes, method,
+ * type of the body. False: the answer has been sent.
+ */
+bool api_route_admit(struct api_call *call);
 
 /* Whether a part of the path is `text` once %XX is undone. */
 bool api_percent_is(struct http_str raw, const char *text);
@@ -87,15 +101,29 @@ void api_body_run(struct api_call *call, api_body_fn fn);
 /* Whether work is taken now. */
 enum base_err api_check_ready(const struct api *api, struct api_error *error);
 
-/* Whether the model a body names, if any, is the one that is served. */
-enum base_err api_check_model(const struct api *api, const char *name, size_t len,
+/* Whether the model a body names, if any, is served, and the caller may use it. */
+enum base_err api_check_model(const struct api_call *call, const char *name, size_t len,
                               struct api_error *error);
+
+/* ---- keys (auth.c) ---- */
+
+/* Finds call->caller: API_MISSING_KEY, API_INVALID_KEY. E_INVALID. */
+enum base_err api_auth_caller(struct api_call *call, struct api_error *error);
+
+/* Whether the caller may do this, or use the model: API_SCOPE_DENIED, API_MODEL_DENIED. */
+enum base_err api_auth_scope(const struct api_call *call, unsigned scope, struct api_error *error);
+enum base_err api_auth_model(const struct api_call *call, struct api_error *error);
+bool api_auth_has_model(const struct api_call *call);
 
 /* ---- one file per noun ---- */
 
 void api_answer_gone(struct answer *answer);
 void api_answer_resume(struct answer *answer);
 void api_answer_notice(struct api *api, park_ticket *ticket);
+
+/* An answer of api->early or api->beats is due. */
+void api_answer_early(struct pulse *pulse);
+void api_answer_beat(struct pulse *pulse);
 
 void api_chat_post(struct api_call *call);
 void api_completion_post(struct api_call *call);

@@ -35,12 +35,12 @@ enum base_err api_check_ready(const struct api *api, struct api_error *error)
     return api_error_set(error, API_NOT_READY, NULL, "the server is not ready: %s", why);
 }
 
-enum base_err api_check_model(const struct api *api, const char *name, size_t len,
+enum base_err api_check_model(const struct api_call *call, const char *name, size_t len,
                               struct api_error *error)
 {
-    const char *id = api->options.model.id;
+    const char *id = call->api->options.model.id;
     if (!name || (strlen(id) == len && memcmp(id, name, len) == 0))
-        return OK;
+        return api_auth_model(call, error);
     struct http_str got = { name, len };
     return api_error_set(error, API_MODEL_NOT_FOUND, "model",
                          "model: expected %s, the one model here, got %.*s", id, api_shown_len(got),

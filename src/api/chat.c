@@ -1,4 +1,5 @@
 /* POST /v1/chat/completions: a body to a job. */
+#include "api/admission.h"
 #include "api/answer.h"
 #include "api/api_int.h"
 #include "api/chat_parse.h"
@@ -18,28 +19,37 @@ static enum base_err prompt_make(const struct api *api, const struct chat_prompt
     return rc ? rc : prompt_of_spans(model, "messages", spans, count, scratch, out, error);
 }
 
+/* The prompt and the job of an admitted chat, and its answer. */
+static enum base_err chat_answer(struct api_call *call, const struct chat_params *params,
+                                 struct admission *admission, struct arena *scratch,
+                                 struct api_error *error)
+{
+    struct api *api = call->api;
+    struct api_prompt prompt;
+    struct api_job *job;
+    enum base_err rc = prompt_make(api, &params->prompt, scratch, &prompt, error);
+    if (!rc)
+        rc = api_job_make(&api->options.model, &params->common, &prompt, 1, &job, error);
+    return rc ? rc
+              : answer_start(call, &chat_kind, &params->common, &prompt, job, admission, error);
+}
+
 static enum base_err chat_run(struct api_call *call, const json_t *body, struct arena *scratch,
                               struct api_error *error)
 {
     struct api *api = call->api;
-    const struct api_model *model = &api->options.model;
     struct chat_params params;
-    struct api_prompt prompt;
-    struct api_job *job;
+    struct admission admission;
     enum base_err rc = api_check_ready(api, error);
     if (!rc)
-        rc = chat_parse(body, model, scratch, &params, error);
+        rc = chat_parse(body, &api->options.model, scratch, &params, error);
     if (!rc)
-        rc = api_check_model(api, params.common.model, params.common.model_len, error);
+        rc = admission_open(call, &chat_kind, &params.common, &admission, error);
     if (rc)
         return rc;
-    api->stats.unknown_fields += params.common.unknown_count;
-    if (!params.common.seeded)
-        params.common.sampling.seed = random_u64(api->options.random);
-    rc = prompt_make(api, &params.prompt, scratch, &prompt, error);
-    if (!rc)
-        rc = api_job_make(model, &params.common, &prompt, 1, &job, error);
-    return rc ? rc : answer_start(call, &chat_kind, &params.common, &prompt, job, error);
+    rc = chat_answer(call, &params, &admission, scratch, error);
+    admission_close(&admission);
+    return rc;
 }
 
 void api_chat_post(struct api_call *call)

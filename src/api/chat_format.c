@@ -130,7 +130,9 @@ static enum base_err chat_whole(struct format *f, struct base_buf *out)
 {
     struct api_out o = api_out_begin(out);
     format_head(&o, f, "chat.completion");
-    api_out_raw(&o, ",\"service_tier\":\"default\",\"choices\":[");
+    if (!f->service_tier)
+        api_out_raw(&o, ",\"service_tier\":\"default\"");
+    api_out_raw(&o, ",\"choices\":[");
     for (uint32_t i = 0; i < f->made; i++) {
         if (i)
             api_out_raw(&o, ",");

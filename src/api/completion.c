@@ -1,6 +1,7 @@
 /* POST /v1/completions: a body to a job. */
 #include <stdio.h>
 
+#include "api/admission.h"
 #include "api/answer.h"
 #include "api/api_int.h"
 #include "api/completion_parse.h"
@@ -35,29 +36,38 @@ static enum base_err prompts_make(const struct api_model *model,
     return OK;
 }
 
+/* The prompts and the job of an admitted completion, and its answer. */
+static enum base_err completion_answer(struct api_call *call,
+                                       const struct completion_params *params,
+                                       struct admission *admission, struct arena *scratch,
+                                       struct api_error *error)
+{
+    const struct api_model *model = &call->api->options.model;
+    const struct api_params *common = &params->common;
+    struct api_prompt *prompts;
+    struct api_job *job;
+    enum base_err rc = prompts_make(model, params, scratch, &prompts, error);
+    if (!rc)
+        rc = api_job_make(model, common, prompts, params->prompt_count, &job, error);
+    return rc ? rc : answer_start(call, &completion_kind, common, prompts, job, admission, error);
+}
+
 static enum base_err completion_run(struct api_call *call, const json_t *body,
                                     struct arena *scratch, struct api_error *error)
 {
     struct api *api = call->api;
-    const struct api_model *model = &api->options.model;
     struct completion_params params;
-    struct api_params *common = &params.common;
-    struct api_prompt *prompts;
-    struct api_job *job;
+    struct admission admission;
     enum base_err rc = api_check_ready(api, error);
     if (!rc)
-        rc = completion_parse(body, model, scratch, &params, error);
+        rc = completion_parse(body, &api->options.model, scratch, &params, error);
     if (!rc)
-        rc = api_check_model(api, common->model, common->model_len, error);
+        rc = admission_open(call, &completion_kind, &params.common, &admission, error);
     if (rc)
         return rc;
-    api->stats.unknown_fields += common->unknown_count;
-    if (!common->seeded)
-        common->sampling.seed = random_u64(api->options.random);
-    rc = prompts_make(model, &params, scratch, &prompts, error);
-    if (!rc)
-        rc = api_job_make(model, common, prompts, params.prompt_count, &job, error);
-    return rc ? rc : answer_start(call, &completion_kind, common, prompts, job, error);
+    rc = completion_answer(call, &params, &admission, scratch, error);
+    admission_close(&admission);
+    return rc;
 }
 
 void api_completion_post(struct api_call *call)

@@ -53,10 +53,11 @@ static void add_prompt_token(struct format *f, struct format_choice *c,
     c->chars += count_chars(out->text, out->len);
 }
 
-/* Generated text is decoded on its own, as it comes in the events. */
+/* Generated text is decoded behind the prompt's, as it comes in the events. */
 static void decoder_restart(const struct format *f, struct format_choice *c)
 {
     tokenizer_decoder_init(&c->decoder, f->tokenizer, false);
+    c->decoder.at_start = !c->continues;
 }
 
 /* The place of a token is counted in the text of the tokens, not in what was released. */

@@ -133,6 +133,7 @@ enum base_err completion_parse(const json_t *body, const struct api_model *model
     struct api_object object = { .json = body, .error = error };
     *out = (struct completion_params){ .parse_special = true };
     struct api_params *common = &out->common;
+    common->continues = true;
     enum base_err rc = api_field_string(&object, "model", &common->model, &common->model_len);
     if (!rc)
         rc = parse_prompt(&object, model, arena, out);

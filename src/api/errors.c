@@ -100,26 +100,61 @@ enum api_code api_code_of_park(enum park_err err)
         return API_OVERSIZE;
     case PARK_E_QUEUE_FULL:
         return API_QUEUE_FULL;
+    case PARK_E_CLASS_FULL:
+        return API_CLASS_FULL;
+    case PARK_E_DEADLINE:
+        return API_DEADLINE_PAST;
+    case PARK_E_NOT_READY:
+        return API_NOT_READY;
     case PARK_E_DRAINING:
     case PARK_E_CLOSED:
         return API_DRAINING;
     case PARK_E_NOT_FOUND:
         return API_NOT_FOUND;
+    case PARK_E_GONE:
+        return API_RESULT_EXPIRED;
+    case PARK_E_GAP:
+        return API_EVENT_GAP;
     case PARK_OK:
     case PARK_E_INVALID:
     case PARK_E_TIMEOUT:
     case PARK_E_AGAIN:
-    case PARK_E_GAP:
     case PARK_E_LIMIT:
         break;
     }
     return API_INTERNAL;
 }
 
-void api_error_of_refusal(struct api_error *error, const struct park_refusal *refusal,
-                          const char *dim_name, const char *length_field)
+enum api_code api_code_of_end(enum park_state state, enum park_reason reason)
 {
-    enum api_code code = api_code_of_park(refusal->code);
+    switch (reason) {
+    case PARK_REASON_SHUTDOWN:
+    case PARK_REASON_DRAINING:
+        return API_DRAINING;
+    case PARK_REASON_QUEUE_TIMEOUT:
+        return API_QUEUE_TIMEOUT;
+    case PARK_REASON_DEADLINE:
+        return API_DEADLINE_EXPIRED;
+    case PARK_REASON_RUN_TIMEOUT:
+        return API_RUN_TIMEOUT;
+    case PARK_REASON_NO_LONGER_FITS:
+        return API_OVERSIZE;
+    case PARK_REASON_NONE:
+    case PARK_REASON_ERROR:
+    case PARK_REASON_CLIENT:
+    case PARK_REASON_DISCONNECT:
+    case PARK_REASON_SLOW_READER:
+    case PARK_REASON_WORKER_DIED:
+        break;
+    }
+    return state == PARK_EXPIRED ? API_QUEUE_TIMEOUT : API_INTERNAL;
+}
+
+/* The words of a refusal that has some of its own. */
+static void refusal_text(struct api_error *error, enum api_code code,
+                         const struct park_refusal *refusal, const char *dim_name,
+                         const char *length_field)
+{
     if (code == API_OVERSIZE)
         api_error_set(error, code, length_field,
                       "the prompt with %s needs %" PRIu64 " %s, the server has %" PRIu64,
@@ -127,30 +162,73 @@ void api_error_of_refusal(struct api_error *error, const struct park_refusal *re
     else if (code == API_QUEUE_FULL)
         api_error_set(error, code, NULL, "the queue is full: %" PRIu64 " requests are waiting",
                       refusal->queue_count);
+    else if (code == API_CLASS_FULL)
+        api_error_set(error, code, NULL,
+                      "the queue of this priority is full: %" PRIu64 " requests are waiting in it",
+                      refusal->queue_count);
+    else if (code == API_DEADLINE_PAST)
+        api_error_set(error, code, API_DEADLINE_FIELD, "%s: it has passed already",
+                      API_DEADLINE_FIELD);
     else if (code == API_DRAINING)
         api_error_set(error, code, NULL, "the server is shutting down and takes no new requests");
+    else if (code == API_NOT_READY)
+        api_error_set(error, code, NULL, "the server has no capacity now");
     else if (code == API_SERVER_FULL)
         api_error_nomem(error);
     else
         api_error_set(error, code, NULL, "the request could not be queued: %s",
                       park_strerror(refusal->code));
-    if (error->retry_after_ms && refusal->retry_after_ms)
+}
+
+void api_error_of_refusal(struct api_error *error, const struct park_refusal *refusal,
+                          const char *dim_name, const char *length_field)
+{
+    refusal_text(error, api_code_of_park(refusal->code), refusal, dim_name, length_field);
+    if (!error->retry_after_ms)
+        return;
+    if (refusal->retry_after_ms)
         error->retry_after_ms = refusal->retry_after_ms;
+    error->has_queue = true;
+    error->queue_depth = refusal->queue_count;
+    error->position = refusal->position;
 }
 
 void api_error_of_status(struct api_error *error, const struct park_status *status)
 {
-    bool ending = status->reason == PARK_REASON_SHUTDOWN || status->reason == PARK_REASON_DRAINING;
-    if (ending)
-        api_error_set(error, API_DRAINING, NULL,
+    uint64_t waited_ms = status->queued_ns / 1000000;
+    uint64_t ran_ms = status->run_ns / 1000000;
+    enum api_code code = api_code_of_end(status->state, status->reason);
+    if (code == API_DRAINING)
+        api_error_set(error, code, NULL,
                       status->state == PARK_DROPPED
                           ? "the server shut down before the request was started"
                           : "the server shut down before the answer was complete");
+    else if (code == API_QUEUE_TIMEOUT)
+        api_error_set(error, code, NULL,
+                      "the request waited %" PRIu64 " ms, which is as long as it may", waited_ms);
+    else if (code == API_DEADLINE_EXPIRED)
+        api_error_set(error, code, NULL,
+                      "the deadline passed before the request could start; it waited %" PRIu64
+                      " ms",
+                      waited_ms);
+    else if (code == API_RUN_TIMEOUT)
+        api_error_set(error, code, NULL,
+                      "the request ran %" PRIu64 " ms, which is as long as it may", ran_ms);
+    else if (code == API_OVERSIZE)
+        api_error_set(error, code, NULL,
+                      "the server became too small for the request while it waited");
     else if (status->state == PARK_FAILED)
-        api_error_set(error, API_INTERNAL, NULL, "the request failed: %s", status->error_text);
+        api_error_set(error, code, NULL, "the request failed: %s", status->error_text);
     else
-        api_error_set(error, API_INTERNAL, NULL, "the request ended without an answer: %s (%s)",
+        api_error_set(error, code, NULL, "the request ended without an answer: %s (%s)",
                       park_state_name(status->state), park_reason_name(status->reason));
+    if (error->retry_after_ms && status->retry_after_ms)
+        error->retry_after_ms = status->retry_after_ms;
+}
+
+bool api_error_is_final(const struct api_error *error)
+{
+    return error->code == API_RUN_TIMEOUT;
 }
 
 uint64_t api_retry_after_s(uint64_t retry_after_ms)
@@ -161,15 +239,19 @@ uint64_t api_retry_after_s(uint64_t retry_after_ms)
 json_t *api_error_json(const struct api_error *error, bool with_retry)
 {
     const char *param = error->param[0] ? error->param : NULL;
-    const char *type = api_error_type(error->code);
-    const char *name = api_error_name(error->code);
-    if (!with_retry || !error->retry_after_ms)
-        return json_pack("{s:{s:s,s:s,s:s?,s:s}}", "error", "message", error->message, "type", type,
-                         "param", param, "code", name);
-    return json_pack("{s:{s:s,s:s,s:s?,s:s,s:I,s:I,s:n}}", "error", "message", error->message,
-                     "type", type, "param", param, "code", name, "retry_after_ms",
-                     (json_int_t)error->retry_after_ms, "queue_depth",
-                     (json_int_t)error->queue_depth, "position");
+    json_t *row =
+        json_pack("{s:s,s:s,s:s?,s:s}", "message", error->message, "type",
+                  api_error_type(error->code), "param", param, "code", api_error_name(error->code));
+    json_t *position = error->position ? json_integer((json_int_t)error->position) : json_null();
+    if (with_retry && error->retry_after_ms &&
+        json_object_update_new(
+            row, json_pack("{s:I,s:I,s:O}", "retry_after_ms", (json_int_t)error->retry_after_ms,
+                           "queue_depth", (json_int_t)error->queue_depth, "position", position))) {
+        json_decref(row);
+        row = NULL;
+    }
+    json_decref(position);
+    return json_pack("{s:o}", "error", row);
 }
 
 /* The row with this code, else the first one with this status, else API_CODE_COUNT. */

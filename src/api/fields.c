@@ -9,13 +9,13 @@
 
 enum field_kind {
     READ,      /* read elsewhere */
-    IGNORED,   /* about the caller, not about the answer */
+    TEXT,      /* any string: about the caller, not about the answer */
+    OBJECT,    /* the same, any object */
     BOOL,      /* only false */
     BOOL_IDLE, /* both */
     ARRAY,     /* only [] */
     WORD,      /* only one of `words`; those in `others` are known */
     CALL,      /* the same; an object is known too */
-    PRIORITY,  /* the same; 0 is the neutral word */
     PRESENT,   /* only null */
     FORMAT,    /* response_format */
     MODALITIES /* modalities */
@@ -33,11 +33,14 @@ struct field {
 #define CHAT PARAMS_CHAT
 #define COMPLETION PARAMS_COMPLETION
 #define BOTH (PARAMS_CHAT | PARAMS_COMPLETION)
+#define TOKENIZE PARAMS_TOKENIZE
+#define DETOKENIZE PARAMS_DETOKENIZE
+#define MESSAGES (PARAMS_CHAT | PARAMS_TOKENIZE | PARAMS_TEMPLATE) /* what reads messages */
 
 static const struct field g_fields[] = {
-    { "model", BOTH, READ, .only = "" },
-    { "messages", CHAT, READ, .only = "" },
-    { "prompt", COMPLETION, READ, .only = "" },
+    { "model", BOTH | MESSAGES | DETOKENIZE, READ, .only = "" },
+    { "messages", MESSAGES, READ, .only = "" },
+    { "prompt", COMPLETION | TOKENIZE, READ, .only = "" },
     { "max_completion_tokens", CHAT, READ, .only = "" },
     { "max_tokens", BOTH, READ, .only = "" },
     { "temperature", BOTH, READ, .only = "" },
@@ -73,22 +76,28 @@ static const struct field g_fields[] = {
     { "n", BOTH, READ, .only = "" },
     { "best_of", COMPLETION, READ, .only = "" },
     { "echo", COMPLETION, READ, .only = "" },
-    { "parse_special", COMPLETION, READ, .only = "" },
+    { "parse_special", COMPLETION | TOKENIZE, READ, .only = "" },
     { "logprobs", BOTH, READ, .only = "" },
     { "top_logprobs", CHAT, READ, .only = "" },
     { "cache_salt", BOTH, READ, .only = "" },
     { "return_token_ids", BOTH, READ, .only = "" },
-    { "chat_template_kwargs", CHAT, READ, .only = "" },
-    { "enable_thinking", CHAT, READ, .only = "" },
-    { "thinking", CHAT, READ, .only = "" },
+    { "chat_template_kwargs", MESSAGES, READ, .only = "" },
+    { "enable_thinking", MESSAGES, READ, .only = "" },
+    { "thinking", MESSAGES, READ, .only = "" },
+    { "add_generation_prompt", PARAMS_TOKENIZE | PARAMS_TEMPLATE, READ, .only = "" },
+    { "content", TOKENIZE, READ, .only = "" },
+    { "add_special", TOKENIZE, READ, .only = "" },
+    { "add_special_tokens", TOKENIZE, READ, .only = "" },
+    { "with_pieces", TOKENIZE, READ, .only = "" },
+    { "tokens", DETOKENIZE, READ, .only = "" },
 
-    { "user", BOTH, IGNORED, .only = "" },
-    { "safety_identifier", BOTH, IGNORED, .only = "" },
-    { "metadata", BOTH, IGNORED, .only = "" },
-    { "store", BOTH, IGNORED, .only = "" },
-    { "prompt_cache_key", BOTH, IGNORED, .only = "" },
+    { "user", BOTH, TEXT, .only = "" },
+    { "safety_identifier", BOTH, TEXT, .only = "" },
+    { "metadata", BOTH, OBJECT, .only = "" },
+    { "store", BOTH, BOOL_IDLE, .only = "" },
+    { "prompt_cache_key", BOTH, TEXT, .only = "" },
 
-    { "tools", CHAT, ARRAY, .only = "[]" },
+    { "tools", MESSAGES, ARRAY, .only = "[]" },
     { "functions", CHAT, ARRAY, .only = "[]" },
     { "tool_choice", CHAT, CALL, .words = "none auto ", .others = "required ",
       .only = "\"none\" or \"auto\"" },
@@ -108,12 +117,10 @@ static const struct field g_fields[] = {
     { "timings_per_token", BOTH, BOOL, .only = "false" },
     { "return_progress", BOTH, BOOL, .only = "false" },
 
-    { "reasoning_effort", CHAT, WORD, .words = "none minimal low medium high ", .others = "",
+    { "reasoning_effort", MESSAGES, WORD, .words = "none minimal low medium high ", .others = "",
       .only = "none, minimal, low, medium or high" },
-    { "priority", BOTH, PRIORITY, .words = "normal ", .others = "critical high low ",
-      .only = "\"normal\"" },
-    { "service_tier", BOTH, WORD, .words = "auto default ", .others = "priority flex ",
-      .only = "\"auto\" or \"default\"" },
+    { "priority", BOTH, READ, .only = "" },
+    { "service_tier", BOTH, READ, .only = "" },
 
     { "audio", CHAT, PRESENT, .only = "null" },
     { "modalities", CHAT, MODALITIES, .only = "[\"text\"]" },
@@ -158,8 +165,6 @@ static enum base_err check_word(const struct api_object *body, const struct fiel
 {
     if (json_is_object(value) && f->kind == CALL)
         return api_field_unsupported(body, f->name, f->only);
-    if (json_is_integer(value) && !json_integer_value(value) && f->kind == PRIORITY)
-        return OK;
     if (!json_is_string(value))
         return api_field_wrong(body, f->name, f->only);
     if (word_in(value, f->words))
@@ -204,8 +209,11 @@ static enum base_err check(const struct api_object *body, const struct field *f,
 {
     switch (f->kind) {
     case READ:
-    case IGNORED:
         return OK;
+    case TEXT:
+        return json_is_string(value) ? OK : api_field_wrong(body, f->name, "a string");
+    case OBJECT:
+        return json_is_object(value) ? OK : api_field_wrong(body, f->name, "an object");
     case BOOL:
     case BOOL_IDLE:
         return check_bool(body, f);
@@ -213,7 +221,6 @@ static enum base_err check(const struct api_object *body, const struct field *f,
         return check_array(body, f, value);
     case WORD:
     case CALL:
-    case PRIORITY:
         return check_word(body, f, value);
     case PRESENT:
         return api_field_unsupported(body, f->name, f->only);
@@ -241,4 +248,12 @@ enum base_err params_parse_rest(const struct api_object *body, enum params_route
     }
     *unknown_count = json_object_size(body->json) - known;
     return OK;
+}
+
+const char *params_field(size_t i, unsigned *routes)
+{
+    if (i >= sizeof g_fields / sizeof g_fields[0])
+        return NULL;
+    *routes = g_fields[i].routes;
+    return g_fields[i].name;
 }

@@ -10,12 +10,14 @@ enum {
 
 /* ---- life ---- */
 
-static void choices_init(struct format *f, uint32_t count)
+static void choices_init(struct format *f, const struct api_job *job)
 {
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < f->prompt_count * f->made; i++) {
         struct format_choice *c = &f->choices[i];
+        c->continues = job->requests[i / f->made].continues;
         c->last_id = -1;
         tokenizer_decoder_init(&c->decoder, f->tokenizer, f->prompt_events);
+        c->decoder.at_start = f->prompt_events || !c->continues;
         buf_init(&c->text, MEM_API, COLLECT_BYTES_MAX);
         buf_init(&c->ids, MEM_API, COLLECT_BYTES_MAX);
         for (int k = 0; k < FORMAT_PARTS; k++)
@@ -101,7 +103,7 @@ enum base_err format_init(struct format *f, const struct api_model *model,
         f->choices = NULL;
         return E_NOMEM;
     }
-    choices_init(f, count);
+    choices_init(f, job);
     return OK;
 }
 
@@ -215,6 +217,10 @@ void format_head(struct api_out *o, const struct format *f, const char *object)
     api_out_str(o, f->model);
     api_out_raw(o, ",\"system_fingerprint\":");
     api_out_str(o, f->fingerprint);
+    if (!f->service_tier)
+        return;
+    api_out_raw(o, ",\"service_tier\":");
+    api_out_str(o, f->service_tier);
 }
 
 void format_usage(struct api_out *o, const struct format *f)

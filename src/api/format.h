@@ -27,6 +27,9 @@ enum format_parts {
 
 /* One choice: what one task of the ticket made so far. */
 struct format_choice {
+    /* set at the start, constant afterwards */
+    bool continues; /* as in its request */
+
     /* moved by format_note */
     int32_t generated; /* tokens */
     int32_t cached;    /* tokens of the prompt */
@@ -62,6 +65,7 @@ struct format {
     int64_t created;         /* seconds since 1970 */
     const char *model;       /* borrowed */
     const char *fingerprint; /* borrowed */
+    const char *service_tier; /* that it has, a literal; NULL: nobody asked */
     const struct tokenizer *tokenizer;
     bool include_usage;
     bool continuous_usage;
@@ -123,7 +127,7 @@ bool format_has_token(const struct valet_event *event);
 /* "stop", "length"; NULL while more follows. */
 const char *format_finish(enum valet_finish finish);
 
-/* {"id":…,"object":…,"created":…,"model":…,"system_fingerprint":… */
+/* {"id":…,"object":…,"created":…,"model":…,"system_fingerprint":… and, if asked, a service_tier */
 void format_head(struct api_out *o, const struct format *f, const char *object);
 
 /* The object of prompts, choices and their sums. */

@@ -73,6 +73,7 @@ static bool requests_fill(struct api_job *job, const struct api_model *model,
         if (!r->prompt)
             return false;
         r->prompt_count = (int32_t)prompts[i].count;
+        r->continues = params->continues && prompts[i].count > prompts[i].bos_added;
         int32_t room = model->context - r->prompt_count;
         bool fits = params->max_new != PARAMS_FIT && params->max_new < room;
         r->max_new = fits ? params->max_new : room;

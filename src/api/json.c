@@ -73,50 +73,59 @@ void api_value_print(const json_t *value, char out[API_VALUE_TEXT_SIZE])
 }
 
 /*
- * Whether brackets outside strings nest deeper than allowed; the place in characters as
- * jansson counts them. The parser is recursive, so this comes first.
+ * Bounds what jansson makes of a text, before it does: its parser is recursive, and the smallest
+ * value takes a hundred times the bytes it is written in. Line and column are in characters, as
+ * jansson counts them.
  */
-static bool too_deep(const char *data, size_t len, int *line, int *column)
+static enum base_err check_shape(const char *data, size_t len, struct api_error *error)
 {
     int depth = 0;
+    int value_count = 1;
     bool in_string = false;
-    *line = 1;
-    *column = 0;
+    int line = 1;
+    int column = 0;
     for (size_t i = 0; i < len; i++) {
         char c = data[i];
         if ((c & 0xc0) != 0x80)
-            ++*column;
+            ++column;
         if (c == '\n') {
-            ++*line;
-            *column = 0;
+            ++line;
+            column = 0;
         } else if (in_string) {
             if (c == '\\' && i + 1 < len && data[i + 1] != '\n') {
                 i++;
-                ++*column;
+                ++column;
             } else if (c == '"') {
                 in_string = false;
             }
         } else if (c == '"') {
             in_string = true;
         } else if (c == '{' || c == '[') {
-            if (++depth > API_JSON_DEPTH_MAX)
-                return true;
+            ++depth;
+            ++value_count;
         } else if (c == '}' || c == ']') {
             depth--;
+        } else if (c == ',') {
+            ++value_count;
         }
+        if (depth > API_JSON_DEPTH_MAX)
+            return api_error_set(error, API_INVALID_JSON, NULL,
+                                 "the body is nested deeper than %d levels: line %d, column %d",
+                                 (int)API_JSON_DEPTH_MAX, line, column);
+        if (value_count > API_JSON_VALUES_MAX)
+            return api_error_set(error, API_INVALID_JSON, NULL,
+                                 "the body has more than %d values: line %d, column %d",
+                                 (int)API_JSON_VALUES_MAX, line, column);
     }
-    return false;
+    return OK;
 }
 
 enum base_err api_json_parse(const char *data, size_t len, json_t **out, struct api_error *error)
 {
     *out = NULL;
-    int line;
-    int column;
-    if (too_deep(data, len, &line, &column))
-        return api_error_set(error, API_INVALID_JSON, NULL,
-                             "the body is nested deeper than %d levels: line %d, column %d",
-                             (int)API_JSON_DEPTH_MAX, line, column);
+    enum base_err rc = check_shape(data, len, error);
+    if (rc)
+        return rc;
     json_error_t why;
     json_t *body = json_loadb(data, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
     if (!body && json_error_code(&why) == json_error_out_of_memory)

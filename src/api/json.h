@@ -18,7 +18,8 @@
 
 enum {
     API_JSON_DEPTH_MAX = 128,
-    API_VALUE_BYTES_MAX = 200 /* of the caller's own input in a message */
+    API_JSON_VALUES_MAX = 1 << 20, /* of a body; an empty list or object counts as two */
+    API_VALUE_BYTES_MAX = 200      /* of the caller's own input in a message */
 };
 
 /* Where a value stands in the body: a key, or an index where `key` is NULL. */
@@ -43,8 +44,8 @@ struct api_object {
 };
 
 /*
- * A body: one JSON object, depth bounded, no key twice, UTF-8 checked. *out is NULL on an
- * error. Gives: json_decref.
+ * A body: one JSON object, depth and number of values bounded, no key twice, UTF-8 checked.
+ * *out is NULL on an error. Gives: json_decref.
  */
 enum base_err api_json_parse(const char *data, size_t len, json_t **out, struct api_error *error);
 

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "api/schedule.h"
 #include "base/random.h"
 
 enum {
@@ -115,6 +116,32 @@ static enum base_err parse_salt(const struct api_object *body, struct api_params
     return OK;
 }
 
+/* Two names for what is one thing here; `priority` is the more exact one. */
+static enum base_err parse_schedule(const struct api_object *body, struct api_params *out)
+{
+    const json_t *priority = api_field(body, "priority");
+    const json_t *tier = api_field(body, "service_tier");
+    int64_t number = -1;
+    out->klass = PARK_CLASS_NORMAL;
+    out->tier = tier != NULL;
+    if (api_string_is(tier, "priority"))
+        out->klass = PARK_CLASS_HIGH;
+    else if (api_string_is(tier, "flex"))
+        out->klass = PARK_CLASS_LOW;
+    else if (tier && !api_string_is(tier, "auto") && !api_string_is(tier, "default"))
+        return api_field_wrong(body, "service_tier", "auto, default, priority or flex");
+    if (!priority)
+        return OK;
+    if (api_whole_number(priority, &number) && number == 0) {
+        out->klass = PARK_CLASS_NORMAL;
+        return OK;
+    }
+    if (json_is_string(priority) && schedule_parse_class(json_string_value(priority),
+                                                         json_string_length(priority), &out->klass))
+        return OK;
+    return api_field_wrong(body, "priority", "critical, high, normal or low");
+}
+
 enum base_err params_parse(const struct api_object *body, const struct api_model *model,
                            enum params_route route, struct arena *arena, struct api_params *out)
 {
@@ -127,6 +154,8 @@ enum base_err params_parse(const struct api_object *body, const struct api_model
         rc = parse_choices(body, out);
     if (!rc)
         rc = parse_salt(body, out);
+    if (!rc)
+        rc = parse_schedule(body, out);
     if (!rc)
         rc = api_field_bool(body, "return_token_ids", &out->token_ids);
     if (!rc)

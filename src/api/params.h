@@ -17,7 +17,10 @@
 /* Which body a field belongs to. */
 enum params_route {
     PARAMS_CHAT = 1,
-    PARAMS_COMPLETION = 2
+    PARAMS_COMPLETION = 2,
+    PARAMS_TOKENIZE = 4,
+    PARAMS_DETOKENIZE = 8,
+    PARAMS_TEMPLATE = 16
 };
 
 enum {
@@ -46,6 +49,9 @@ struct api_params {
     int32_t top_logprobs;
     bool token_ids; /* in the answer */
     bool echo;
+    bool continues;        /* answers go on in the text of their prompts */
+    enum park_class klass; /* priority, else what service_tier stands for, else normal */
+    bool tier;             /* service_tier was said, and is answered */
     bool stream;
     bool include_usage;
     bool continuous_usage;
@@ -79,5 +85,8 @@ enum base_err params_find_breakers(const json_t *list, const struct tokenizer *t
  */
 enum base_err params_parse_rest(const struct api_object *body, enum params_route route,
                                 size_t *unknown_count);
+
+/* The i-th of the known fields and the routes it belongs to; NULL behind the last. */
+const char *params_field(size_t i, unsigned *routes);
 
 #endif

@@ -13,12 +13,20 @@ enum {
     DECODE_END_BYTES = 16 /* what a decoder may still hold */
 };
 
-static enum base_err check_model(const struct api *api, const struct api_object *body)
+/* What all three bodies have in common. */
+static enum base_err check_body(struct api_call *call, const struct api_object *body,
+                                enum params_route route)
 {
     const char *name = NULL;
     size_t len = 0;
+    size_t unknown_count = 0;
     enum base_err rc = api_field_string(body, "model", &name, &len);
-    return rc ? rc : api_check_model(api, name, len, body->error);
+    if (!rc)
+        rc = params_parse_rest(body, route, &unknown_count);
+    if (!rc)
+        rc = api_check_model(call, name, len, body->error);
+    call->api->stats.unknown_fields += unknown_count;
+    return rc;
 }
 
 /* Sends what was written, or why it could not be. */
@@ -41,8 +49,6 @@ static enum base_err chat_spans(const struct api *api, const struct api_object *
 {
     struct chat_prompt chat = { 0 };
     enum base_err rc = chat_parse_prompt(body, scratch, &chat);
-    if (!rc && json_array_size(api_field(body, "tools")))
-        rc = api_field_unsupported(body, "tools", "[]");
     if (!rc)
         rc = api_field_bool(body, "add_generation_prompt", &chat.add_generation_prompt);
     return rc ? rc : render_chat(&api->render, &chat, scratch, spans, count, body->error);
@@ -56,7 +62,7 @@ static enum base_err apply_template_run(struct api_call *call, const json_t *jso
     struct base_buf text;
     struct base_buf out;
     size_t count;
-    enum base_err rc = check_model(call->api, &body);
+    enum base_err rc = check_body(call, &body, PARAMS_TEMPLATE);
     if (!rc)
         rc = chat_spans(call->api, &body, scratch, &spans, &count);
     if (rc)
@@ -221,7 +227,7 @@ static enum base_err tokenize_run(struct api_call *call, const json_t *json, str
     struct api_object body = { .json = json, .error = error };
     struct source source = { .count = 0 };
     struct tokenizer_ids ids;
-    enum base_err rc = check_model(call->api, &body);
+    enum base_err rc = check_body(call, &body, PARAMS_TOKENIZE);
     if (!rc)
         rc = source_find(call->api, &body, scratch, &source);
     if (rc)
@@ -260,7 +266,7 @@ static enum base_err detokenize_run(struct api_call *call, const json_t *json,
     const struct tokenizer *t = call->api->options.model.tokenizer;
     const json_t *tokens = api_field(&body, "tokens");
     size_t count = json_array_size(tokens);
-    enum base_err rc = check_model(call->api, &body);
+    enum base_err rc = check_body(call, &body, PARAMS_DETOKENIZE);
     if (rc)
         return rc;
     if (!tokens)

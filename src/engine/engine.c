@@ -256,6 +256,13 @@ static void admit(struct valet_engine *e)
     }
 }
 
+static void give_way(struct valet_engine *e)
+{
+    void *work = e->source->outranked ? e->source->outranked(e->source->arg) : NULL;
+    if (work)
+        engine_seq_preempt(e, engine_seq_of(e, work));
+}
+
 static void cancel_all(struct valet_engine *e)
 {
     for (int32_t i = 0; i < e->rows_max; i++) {
@@ -269,6 +276,7 @@ void valet_engine_run(valet_engine *e, const struct valet_engine_source *source)
     e->source = source;
     for (;;) {
         drop_cancelled(e);
+        give_way(e);
         admit(e);
         if (engine_step(e))
             continue;

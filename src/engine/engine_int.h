@@ -153,6 +153,9 @@ void engine_seq_join(struct valet_engine *e, const struct valet_start *start);
 void engine_seq_leave(struct valet_engine *e, struct engine_seq *s, enum valet_end end,
                       const char *error);
 
+/* The sequence of a work that the source names; it is in the batch. */
+struct engine_seq *engine_seq_of(struct valet_engine *e, const void *work);
+
 /* Leaves the batch for now; the source gives it back later. */
 void engine_seq_preempt(struct valet_engine *e, struct engine_seq *s);
 

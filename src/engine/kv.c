@@ -142,7 +142,7 @@ void engine_seq_give_blocks(struct valet_engine *e, struct engine_seq *s)
 
 /* ---- growing ---- */
 
-static struct engine_seq *seq_of(struct valet_engine *e, const void *work)
+struct engine_seq *engine_seq_of(struct valet_engine *e, const void *work)
 {
     for (int32_t i = 0; i < e->rows_max; i++) {
         if (e->seqs[i].state != ENGINE_SEQ_FREE && e->seqs[i].work == work)
@@ -163,7 +163,7 @@ static bool book(struct valet_engine *e, struct engine_seq *s, uint64_t blocks)
         void *work = source->victim(source->arg);
         if (!work)
             return false;
-        struct engine_seq *victim = seq_of(e, work);
+        struct engine_seq *victim = engine_seq_of(e, work);
         engine_seq_preempt(e, victim);
         if (victim == s)
             return false;

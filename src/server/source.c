@@ -22,8 +22,8 @@ struct saved {
 static void source_start(park_task *task, struct valet_start *start)
 {
     *start = (struct valet_start){ .work = task };
-    start->request = api_task_request(park_task_payload(task), park_task_index(task),
-                                      &start->choice);
+    start->request =
+        api_task_request(park_task_payload(task), park_task_index(task), &start->choice);
     start->blocks =
         valet_engine_blocks_start(start->request->prompt_count, start->request->max_new);
     const struct saved *saved = park_task_user(task);
@@ -52,6 +52,12 @@ static void *source_victim(void *arg)
 {
     struct server_source *s = arg;
     return park_victim(s->pool);
+}
+
+static void *source_outranked(void *arg)
+{
+    struct server_source *s = arg;
+    return park_outranked(s->pool);
 }
 
 static bool source_requeue(void *arg, void *work, const struct valet_progress *progress)
@@ -135,6 +141,7 @@ void server_source_bind(struct server_source *s, struct valet_engine_source *out
         .cancelled = source_cancelled,
         .grow = source_grow,
         .victim = source_victim,
+        .outranked = source_outranked,
         .requeue = source_requeue,
         .emit = source_emit,
         .end = source_end,

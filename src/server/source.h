@@ -14,9 +14,9 @@
  * ticket's ring. The only place where engine and lot meet.
  */
 struct server_source {
-    park_pool *pool;    /* borrowed */
-    atomic_bool stop;   /* set by the loop thread, read by the engine thread */
-    char *event;        /* engine thread: one encoded event */
+    park_pool *pool;  /* borrowed */
+    atomic_bool stop; /* set by the loop thread, read by the engine thread */
+    char *event;      /* engine thread: one encoded event */
     size_t event_bytes;
 };
 

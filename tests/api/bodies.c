@@ -73,6 +73,7 @@ void body_describe(const struct api_params *p, struct base_buf *out)
     buf_printf(out, " min=%d ignore=%d include=%d salt=%d n=%u best=%u logprobs=%d/%d ids_too=%d",
                p->min_tokens, p->ignore_eos, p->include_stop, p->cache_salt != 0, p->n, p->best_of,
                p->logprobs, p->top_logprobs, p->token_ids);
-    buf_printf(out, " echo=%d stream=%d usage=%d/%d unknown=%zu", p->echo, p->stream,
-               p->include_usage, p->continuous_usage, p->unknown_count);
+    buf_printf(out, " class=%s tier=%d", park_class_name(p->klass), p->tier);
+    buf_printf(out, " echo=%d continues=%d stream=%d usage=%d/%d unknown=%zu", p->echo,
+               p->continues, p->stream, p->include_usage, p->continuous_usage, p->unknown_count);
 }

@@ -90,7 +90,7 @@ static const struct body_row g_rows[] = {
     { "}", NULL, NULL,
       "max=-1 t=1 p=1 k=0 minp=0 typ=1 sigma=-1 xtc=0/0.1 pres=0 freq=0 rep=1/0 "
       "dry=0/1.75/2/0 breakers=0 miro=0/5/0.1 bias=0 seed=none stops=0 ids=0 min=0 ignore=0 "
-      "include=0 salt=0 n=1 best=1 logprobs=0/0 ids_too=0 echo=0 stream=0 usage=0/0 unknown=0" },
+      "include=0 salt=0 n=1 best=1 logprobs=0/0 ids_too=0 class=normal tier=0 echo=0 continues=0 stream=0 usage=0/0 unknown=0" },
     { ",\"max_tokens\":5}", NULL, NULL, "max=5 " },
     { ",\"max_tokens\":5.0}", NULL, NULL, "max=5 " },
     { ",\"max_completion_tokens\":2147483647}", NULL, NULL, "max=2147483647 " },
@@ -239,6 +239,30 @@ START_TEST(depth_128_is_read_and_129_is_refused)
 }
 END_TEST
 
+/* Each takes far more memory than bytes in the body. */
+START_TEST(a_body_has_1048576_values_at_most)
+{
+    const int rest = 6; /* the body, messages, the message, its two fields, the list */
+    struct api_error error;
+    for (int count = 1048576; count <= 1048577; count++) {
+        struct base_buf body;
+        struct base_buf read;
+        buf_init(&body, MEM_API, 1 << 23);
+        buf_init(&read, MEM_API, 1 << 16);
+        buf_append_str(&body, USER ",\"x\":[0");
+        for (int i = 1; i < count - rest; i++)
+            buf_append_str(&body, ",0");
+        buf_append_str(&body, "]}");
+        enum base_err rc = parse(body.data, body.len, &read, &error);
+        ck_assert_int_eq(rc, count == 1048576 ? OK : E_INVALID);
+        buf_fini(&body);
+        buf_fini(&read);
+    }
+    ck_assert_str_eq(api_error_name(error.code), "invalid_json");
+    ck_assert_ptr_nonnull(strstr(error.message, "more than 1048576 values: line 1, column "));
+}
+END_TEST
+
 START_TEST(a_value_in_a_message_is_cut_at_200_bytes)
 {
     struct base_buf body;
@@ -303,6 +327,7 @@ int main(void)
     tcase_add_loop_test(tcase, each_shared_field_is_read_or_refused, 0, (int)body_shared_count);
     tcase_add_test(tcase, a_cut_body_is_refused_at_every_length);
     tcase_add_test(tcase, depth_128_is_read_and_129_is_refused);
+    tcase_add_test(tcase, a_body_has_1048576_values_at_most);
     tcase_add_test(tcase, a_value_in_a_message_is_cut_at_200_bytes);
     tcase_add_test(tcase, stop_strings_have_1_to_256_bytes);
     tcase_add_test(tcase, a_bias_has_1024_entries_at_most);

@@ -215,7 +215,7 @@ START_TEST(a_full_queue_is_429_with_a_time_to_come_back)
     ck_assert_str_eq(json_string_at(error, "type"), "rate_limit_error");
     ck_assert_int_ge(json_integer_value(json_object_get(error, "retry_after_ms")), 1);
     ck_assert_int_eq(json_integer_value(json_object_get(error, "queue_depth")), 1);
-    ck_assert(json_is_null(json_object_get(error, "position")));
+    ck_assert_int_eq(json_integer_value(json_object_get(error, "position")), 2);
     json_decref(json);
     answer_error(&a, 429, "queue_full");
     rig_release(&r);

@@ -10,6 +10,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 enum {
@@ -26,6 +27,18 @@ void client_open(struct client *c, uint16_t port, int receive_bytes)
     if (receive_bytes)
         setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &receive_bytes, sizeof receive_bytes);
     setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    ck_assert_int_eq(connect(c->fd, (struct sockaddr *)&address, sizeof address), 0);
+    buf_init(&c->in, MEM_API, BYTES_MAX);
+}
+
+void client_open_unix(struct client *c, const char *path)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    size_t len = strlen(path);
+    ck_assert_uint_lt(len, sizeof address.sun_path);
+    memcpy(address.sun_path, path, len);
+    c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_ge(c->fd, 0);
     ck_assert_int_eq(connect(c->fd, (struct sockaddr *)&address, sizeof address), 0);
     buf_init(&c->in, MEM_API, BYTES_MAX);
 }
@@ -58,7 +71,7 @@ void client_chat(struct client *c, const char *body)
     client_send(c, "POST", "/v1/chat/completions", "Content-Type: application/json\r\n", body);
 }
 
-static void read_more(struct client *c)
+void client_wait_more(struct client *c)
 {
     char bytes[16384];
     ssize_t n = recv(c->fd, bytes, sizeof bytes, 0);
@@ -69,14 +82,14 @@ static void read_more(struct client *c)
 void client_wait_for(struct client *c, const char *text)
 {
     while (!c->in.data || !strstr(c->in.data, text))
-        read_more(c);
+        client_wait_more(c);
 }
 
 /* Moves the first `len` bytes of what was read. */
 static void take(struct client *c, size_t len, struct base_buf *out)
 {
     while (c->in.len < len)
-        read_more(c);
+        client_wait_more(c);
     ck_assert_int_eq(buf_append(out, c->in.data, len), OK);
     buf_consume(&c->in, len);
 }

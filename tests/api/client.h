@@ -21,6 +21,7 @@ struct answer {
 
 /* `receive_bytes` bounds the socket's receive buffer; 0: as the system does. */
 void client_open(struct client *c, uint16_t port, int receive_bytes);
+void client_open_unix(struct client *c, const char *path);
 void client_close(struct client *c);
 
 /* `fields` are extra header lines, each with its CRLF. */
@@ -32,6 +33,9 @@ void client_chat(struct client *c, const char *body);
 
 /* Reads on until what has come holds `text`; nothing is consumed. */
 void client_wait_for(struct client *c, const char *text);
+
+/* Reads on until something has come. */
+void client_wait_more(struct client *c);
 
 /* Reads a whole answer. `is_head`: it has no body. Gives: answer_fini. */
 void client_read(struct client *c, bool is_head, struct answer *out);

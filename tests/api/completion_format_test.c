@@ -1,4 +1,5 @@
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -217,6 +218,52 @@ START_TEST(offsets_go_on_behind_the_prompt_and_skip_what_is_hidden)
 }
 END_TEST
 
+/* A prompt of BOS or of BOS and " a", then the answer " ab", by a vocabulary with spaces. */
+static void expect_continuation(bool behind_text, bool continues, bool echo)
+{
+    static const int32_t ids[] = { LETTERS_BOS, LETTERS_SPACE_A };
+    const char *answer = behind_text && continues ? " ab" : "ab";
+    const struct valet_event events[] = {
+        formats_start(0, 0),
+        prompt_token(0, LETTERS_BOS, NAN, NULL, 0),
+        prompt_token(0, LETTERS_SPACE_A, -1, NULL, 0),
+        formats_token(0, 1, LETTERS_SPACE_A, "", -1, VALET_FINISH_NONE),
+        formats_token(0, 2, 'b', answer, -1, VALET_FINISH_LENGTH),
+    };
+    const struct api_prompt prompt = { ids, behind_text ? 2 : 1, true };
+    struct api_params params = formats_params();
+    params.logprobs = true;
+    params.continues = continues;
+    params.echo = echo;
+    struct formatted f;
+    ck_assert_int_eq(formatted_init_with(&f, letters_create_spm(), &params, &prompt, 1), OK);
+    for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
+        if (events[i].type == VALET_EVENT_PROMPT && (!echo || i > prompt.count))
+            continue;
+        ck_assert_int_eq(format_note(&f.format, &events[i]), OK);
+        ck_assert_int_eq(format_collect(&f.format, &completion_kind, &events[i]), OK);
+    }
+    ck_assert_int_eq(completion_kind.whole(&f.format, &f.out), OK);
+    const char *echoed = behind_text && echo ? "a" : "";
+    char text[64];
+    char offsets[64];
+    snprintf(text, sizeof text, "\"text\":\"%s%s\"", echoed, answer);
+    snprintf(offsets, sizeof offsets, "%zu,%zu]}", strlen(echoed),
+             strlen(echoed) + strlen(answer) - 1);
+    ck_assert_msg(strstr(f.out.data, text) != NULL, "%s not in %s", text, f.out.data);
+    ck_assert_msg(strstr(f.out.data, offsets) != NULL, "%s not in %s", offsets, f.out.data);
+    formatted_fini(&f);
+}
+
+/* Behind a text it counts; with nothing before it, or in an answer of its own, it is not there. */
+START_TEST(the_first_space_of_a_continuation_has_its_place)
+{
+    for (int i = 0; i < 8; i++)
+        expect_continuation(i & 1, i & 2, i & 4);
+    ck_assert_uint_eq(mem_live_blocks(), 0);
+}
+END_TEST
+
 START_TEST(choices_are_numbered_prompt_by_prompt)
 {
     const struct api_prompt prompts[] = { { g_ab, 2, false }, { g_cd, 3, false } };
@@ -277,6 +324,7 @@ int main(void)
     tcase_add_test(tcase, without_tokens_nothing_is_appended);
     tcase_add_test(tcase, tops_hold_the_token_and_of_equal_texts_the_likeliest);
     tcase_add_test(tcase, offsets_go_on_behind_the_prompt_and_skip_what_is_hidden);
+    tcase_add_test(tcase, the_first_space_of_a_continuation_has_its_place);
     tcase_add_test(tcase, choices_are_numbered_prompt_by_prompt);
     tcase_add_test(tcase, the_best_by_mean_logprob_are_shown);
     return suite_run("completion_format", tcase);

@@ -13,11 +13,17 @@ struct api_params formats_params(void)
 enum base_err formatted_init(struct formatted *f, const struct api_params *params,
                              const struct api_prompt *prompts, size_t prompt_count)
 {
+    return formatted_init_with(f, letters_create(false), params, prompts, prompt_count);
+}
+
+enum base_err formatted_init_with(struct formatted *f, struct tokenizer *tokenizer,
+                                  const struct api_params *params, const struct api_prompt *prompts,
+                                  size_t prompt_count)
+{
     struct api_error error;
-    *f = (struct formatted){ .model = { .id = "m",
-                                        .fingerprint = "b0",
-                                        .context = 4096,
-                                        .tokenizer = letters_create(false) } };
+    *f = (struct formatted){
+        .model = { .id = "m", .fingerprint = "b0", .context = 4096, .tokenizer = tokenizer }
+    };
     buf_init(&f->out, MEM_API, 1 << 20);
     enum base_err rc = api_job_make(&f->model, params, prompts, prompt_count, &f->job, &error);
     if (!rc)

@@ -14,7 +14,10 @@ struct formatted {
 /* Params with n = 1 and an answer of 16 tokens. */
 struct api_params formats_params(void);
 
-/* E_NOMEM leaves nothing behind. The answer's id is "x". */
+/* E_NOMEM leaves nothing behind. The answer's id is "x". Takes the tokenizer. */
+enum base_err formatted_init_with(struct formatted *f, struct tokenizer *tokenizer,
+                                  const struct api_params *params, const struct api_prompt *prompts,
+                                  size_t prompt_count);
 enum base_err formatted_init(struct formatted *f, const struct api_params *params,
                              const struct api_prompt *prompts, size_t prompt_count);
 void formatted_fini(struct formatted *f);

@@ -257,6 +257,27 @@ START_TEST(prompt_logprobs_are_asked_for_by_an_echo)
 }
 END_TEST
 
+/* What the server put there is no text that a space could follow. */
+START_TEST(an_answer_goes_on_only_behind_a_text)
+{
+    static const int32_t ids[] = { LETTERS_BOS, 'a' };
+    const struct api_prompt prompts[] = {
+        { ids, 1, true }, { ids, 2, true }, { ids, 1, false }, { ids + 1, 1, false }
+    };
+    struct api_model model = body_model(false, 8);
+    for (int i = 0; i < 2; i++) {
+        struct api_params params = { .max_new = 1, .n = 1, .best_of = 1, .continues = i };
+        struct api_job *job;
+        struct api_error error;
+        ck_assert_int_eq(api_job_make(&model, &params, prompts, 4, &job, &error), OK);
+        for (int k = 0; k < 4; k++)
+            ck_assert_int_eq(job->requests[k].continues, i == 1 && k > 0);
+        api_job_destroy(job);
+    }
+    model_fini(&model);
+}
+END_TEST
+
 START_TEST(different_salts_are_different)
 {
     static const char *const fields[] = { "",
@@ -325,6 +346,7 @@ int main(void)
     tcase_add_test(tcase, an_empty_prompt_is_bos_or_a_newline);
     tcase_add_test(tcase, tasks_are_choices_prompt_by_prompt);
     tcase_add_test(tcase, prompt_logprobs_are_asked_for_by_an_echo);
+    tcase_add_test(tcase, an_answer_goes_on_only_behind_a_text);
     tcase_add_test(tcase, different_salts_are_different);
 #if VALET_CHECKS
     tcase_add_test(tcase, refused_allocations_refuse_the_request);

@@ -16,6 +16,18 @@ enum letters_id {
 
 struct tokenizer *letters_create(bool add_bos);
 
+/*
+ * The same with SentencePiece's tokens behind them, which puts a space before each text and
+ * takes it away again.
+ */
+enum letters_spm_id {
+    LETTERS_SPACE = LETTERS_COUNT, /* " " */
+    LETTERS_SPACE_A,               /* " a" */
+    LETTERS_SPM_COUNT
+};
+
+struct tokenizer *letters_create_spm(void);
+
 /* The same, but no token is BOS. */
 struct tokenizer *letters_create_without_bos(void);
 

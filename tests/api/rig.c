@@ -63,6 +63,31 @@ static const char *on_not_ready(void *arg)
     return word;
 }
 
+static bool on_authenticate(void *arg, const struct http_str *key, struct api_caller *out)
+{
+    const struct rig *r = arg;
+    for (size_t i = 0; i < r->options.key_count; i++) {
+        const struct rig_key *row = &r->options.keys[i];
+        if (key ? row->key && http_str_is(*key, row->key) : !row->key) {
+            *out = row->caller;
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint64_t on_now(void *arg)
+{
+    struct rig *r = arg;
+    return atomic_load(&r->now_ns);
+}
+
+static void on_random(void *arg, void *out, size_t len)
+{
+    (void)arg;
+    base_random_system.fill(base_random_system.arg, out, len);
+}
+
 /* ---- the engine ---- */
 
 static const struct valet_request *request_of(const park_task *task)
@@ -287,9 +312,13 @@ static void note_start(struct rig *r, park_task *task)
 {
     const struct valet_request *request = request_of(task);
     struct park_stats stats;
+    struct park_status status;
     park_stats(r->pool, &stats);
+    park_status(park_task_ticket(task), &status);
     lock_take(&r->lock);
     r->counts.starts++;
+    r->counts.last_salt = request->cache_salt;
+    r->counts.last_class = status.klass;
     r->counts.last_seed = request->sampling.seed;
     r->counts.last_max_new = request->max_new;
     r->counts.last_units = stats.used;
@@ -301,7 +330,9 @@ static void end_task(struct rig *r, park_task *task, bool failed)
 {
     struct park_outcome outcome = { .state = PARK_COMPLETED };
     if (failed)
-        outcome = (struct park_outcome){ PARK_FAILED, 7, "the kv cache broke" };
+        outcome = (struct park_outcome){ .state = PARK_FAILED,
+                                         .error_code = 7,
+                                         .error_text = "the kv cache broke" };
     else if (!wanted(r, task))
         outcome.state = PARK_CANCELLED;
     enum park_reason reason = park_task_reason(task);
@@ -383,9 +414,35 @@ static void on_inbox(uv_poll_t *poll, int status, int events)
     api_inbox_ready(r->api);
 }
 
+static void on_tick_timer(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
+static void on_passed(uv_async_t *async)
+{
+    struct rig *r = async->data;
+    park_tick(r->pool);
+}
+
+static void on_before_sleep(uv_prepare_t *prepare)
+{
+    struct rig *r = prepare->data;
+    uint64_t next_ns = api_tick(r->api);
+    uint64_t now_ns = clock_now_ns(&base_clock_monotonic);
+    if (r->options.fake_clock || next_ns == UINT64_MAX)
+        uv_timer_stop(&r->tick_timer);
+    else
+        uv_timer_start(&r->tick_timer, on_tick_timer,
+                       next_ns > now_ns ? (next_ns - now_ns) / 1000000 + 1 : 0, 0);
+}
+
 static void on_server_closed(void *arg)
 {
     struct rig *r = arg;
+    uv_close((uv_handle_t *)&r->before_sleep, NULL);
+    uv_close((uv_handle_t *)&r->tick_timer, NULL);
+    uv_close((uv_handle_t *)&r->passed_async, NULL);
     uv_close((uv_handle_t *)&r->poll, NULL);
     uv_close((uv_handle_t *)&r->stop_async, NULL);
 }
@@ -412,11 +469,19 @@ static void server_start(struct rig *r)
     ck_assert_int_eq(uv_loop_init(&r->loop), 0);
     ck_assert_int_eq(uv_poll_init(&r->loop, &r->poll, park_inbox_fd(r->inbox)), 0);
     ck_assert_int_eq(uv_async_init(&r->loop, &r->stop_async, on_stop), 0);
+    ck_assert_int_eq(uv_async_init(&r->loop, &r->passed_async, on_passed), 0);
+    ck_assert_int_eq(uv_prepare_init(&r->loop, &r->before_sleep), 0);
+    ck_assert_int_eq(uv_timer_init(&r->loop, &r->tick_timer), 0);
     r->poll.data = r;
     r->stop_async.data = r;
+    r->passed_async.data = r;
+    r->before_sleep.data = r;
+    ck_assert_int_eq(uv_prepare_start(&r->before_sleep, on_before_sleep), 0);
     ck_assert_int_eq(uv_poll_start(&r->poll, UV_READABLE, on_inbox), 0);
     ck_assert_int_eq(http_server_create(&r->loop, &options, &handler, &r->server), OK);
     ck_assert_int_eq(http_server_listen(r->server, "127.0.0.1", 0, &r->port, NULL), OK);
+    if (r->options.unix_path)
+        ck_assert_int_eq(http_server_listen_unix(r->server, r->options.unix_path, NULL), OK);
 }
 
 static void pool_start(struct rig *r, const struct rig_options *o)
@@ -433,13 +498,22 @@ static void pool_start(struct rig *r, const struct rig_options *o)
     options.queue_bytes_max = QUEUE_BYTES;
     options.running_max = o->slots;
     options.events_bytes_max = RING_BYTES;
+    options.tenant_count_max = 8;
+    options.run_timeout_ms = o->run_timeout_ms;
+    for (int i = 0; i < PARK_CLASS_COUNT; i++)
+        options.classes[i].queue_timeout_ms = o->queue_timeout_ms;
+    options.classes[PARK_CLASS_LOW].queue_count_max = o->low_count_max;
+    if (o->fake_clock)
+        options.env = (struct park_env){ .now_ns = on_now, .random = on_random, .arg = r };
     ck_assert_int_eq(park_pool_create(&options, &r->pool), PARK_OK);
     ck_assert_int_eq(park_inbox_create(&r->inbox), PARK_OK);
 }
 
 void rig_start(struct rig *r, const struct rig_options *options, enum script script)
 {
-    *r = (struct rig){ .script = script, .held = options->held };
+    *r = (struct rig){ .script = script, .held = options->held, .options = *options };
+    atomic_init(&r->now_ns, UINT64_C(1000000000));
+    r->clock = options->fake_clock ? (struct base_clock){ on_now, r } : base_clock_monotonic;
     lock_init(&r->lock, LOCK_RANK_TEAM);
     cond_init(&r->cond);
     r->tokenizer = letters_create(options->add_bos);
@@ -456,7 +530,7 @@ void rig_start(struct rig *r, const struct rig_options *options, enum script scr
         .version = { .version = "1.2.3", .build = "release" },
         .pool = r->pool,
         .inbox = r->inbox,
-        .clock = &base_clock_monotonic,
+        .clock = &r->clock,
         .random = &base_random_system,
         .arg = r,
         .blocks_start = on_blocks_start,
@@ -464,6 +538,10 @@ void rig_start(struct rig *r, const struct rig_options *options, enum script scr
         .metrics = on_metrics,
         .healthy = on_healthy,
         .not_ready = on_not_ready,
+        .authenticate = options->keys ? on_authenticate : NULL,
+        .metrics_public = options->metrics_public,
+        .early_headers_ms = options->early_headers_ms,
+        .heartbeat_ms = options->heartbeat_ms,
     };
     ck_assert_int_eq(api_create(&api, &r->api, NULL), OK);
     server_start(r);
@@ -526,6 +604,12 @@ void rig_unhealthy(struct rig *r, bool unhealthy)
     lock_take(&r->lock);
     r->unhealthy = unhealthy;
     lock_give(&r->lock);
+}
+
+void rig_pass(struct rig *r, uint64_t ms)
+{
+    atomic_fetch_add(&r->now_ns, ms * UINT64_C(1000000));
+    uv_async_send(&r->passed_async);
 }
 
 struct rig_counts rig_counts(struct rig *r)

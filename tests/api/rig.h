@@ -1,12 +1,14 @@
 #ifndef TESTS_API_RIG_H
 #define TESTS_API_RIG_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include <uv.h>
 
 #include "api/api.h"
+#include "base/clock.h"
 #include "base/lock.h"
 #include "base/thread.h"
 
@@ -44,6 +46,23 @@ struct rig_options {
     bool held;                 /* the engine takes nothing before rig_release */
     const char *chat_template; /* NULL: ChatML */
     bool add_bos;              /* the tokenizer puts <s> in front */
+
+    bool fake_clock;            /* of the pool and the api: only rig_pass moves it */
+    const struct rig_key *keys; /* NULL: no keys */
+    size_t key_count;
+    bool metrics_public;
+    const char *unix_path; /* a socket to listen on besides; NULL: none */
+    uint64_t early_headers_ms;
+    uint64_t heartbeat_ms;
+    uint64_t queue_timeout_ms; /* of all classes; 0: none */
+    uint64_t run_timeout_ms;
+    uint64_t low_count_max; /* tasks of class low that may wait; 0: no limit of its own */
+};
+
+/* A key; NULL: whoever sends none. */
+struct rig_key {
+    const char *key;
+    struct api_caller caller;
 };
 
 struct rig_counts {
@@ -55,6 +74,8 @@ struct rig_counts {
     uint64_t last_seed;
     int32_t last_max_new;
     struct park_units last_units; /* of the pool, while the task runs */
+    uint64_t last_salt;
+    enum park_class last_class;
 };
 
 struct rig {
@@ -64,6 +85,12 @@ struct rig {
     struct http_server *server;
 
     /* private */
+    struct rig_options options;
+    _Atomic uint64_t now_ns; /* of the fake clock */
+    struct base_clock clock;
+    uv_prepare_t before_sleep;
+    uv_timer_t tick_timer;
+    uv_async_t passed_async;
     struct tokenizer *tokenizer;
     park_inbox *inbox;
     uv_loop_t loop;
@@ -99,6 +126,9 @@ void rig_not_ready(struct rig *r, const char *word);
 void rig_unhealthy(struct rig *r, bool unhealthy);
 
 struct rig_counts rig_counts(struct rig *r);
+
+/* Moves the fake clock; what is due then is done before the next request is looked at. */
+void rig_pass(struct rig *r, uint64_t ms);
 
 /* Blocks until one of r->counts has reached `count`; 20 s without that fail the test. */
 void rig_wait(struct rig *r, const unsigned *counter, unsigned count);

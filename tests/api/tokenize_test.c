@@ -169,7 +169,8 @@ START_TEST(a_template_that_is_none_stops_the_start)
     struct tokenizer *t = letters_create(false);
     struct base_err_info info = { 0 };
     struct api *api;
-    struct api_options options = { .model = { .id = "m",
+    struct api_options options = { .random = &base_random_system,
+                                   .model = { .id = "m",
                                               .fingerprint = "b0",
                                               .context = 64,
                                               .tokenizer = t,
@@ -198,7 +199,10 @@ START_TEST(refused_allocations_are_503)
         { "/apply-template", "{" HI "}", 200, "user" },
     };
     struct rig r;
+    struct answer first; /* the tenant has its entry afterwards */
     rig_start(&r, &g_template, SCRIPT_ECHO);
+    client_once(r.port, "POST", rows[_i].path, TYPE, rows[_i].body, &first);
+    answer_fini(&first);
     unsigned refused = 0;
     bool fired = true;
     for (unsigned n = 1; fired; n++) {

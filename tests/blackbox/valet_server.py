@@ -62,9 +62,9 @@ def run_valet(*args, timeout=None, cwd=None, stdin=""):
 class Server:
     """`valet serve` as a child process; its log goes to a file."""
 
-    def __init__(self, folder, *flags, model=MODEL):
+    def __init__(self, folder, *flags, model=MODEL, host="127.0.0.1"):
         self.log_path = Path(folder) / "valet.log"
-        self.command = [BIN, "serve", model, "--host", "127.0.0.1", "--port", "0", *flags]
+        self.command = [BIN, "serve", model, "--port", "0", *(["--host", host] if host else []), *flags]
         self.port = None
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(

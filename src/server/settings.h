@@ -1,0 +1,22 @@
+#ifndef SERVER_SETTINGS_H
+#define SERVER_SETTINGS_H
+
+#include <stdbool.h>
+
+#include "config/config.h"
+#include "http/http.h"
+#include "park/park.h"
+#include "valet/engine.h"
+
+/* The configuration in the words of the folders below. Lists and texts are borrowed from it. */
+
+void settings_engine(const struct valet_config *config, struct valet_engine_options *out);
+
+/* `has_keys`: whoever asks has a key, so that names of other sites need no guard. */
+void settings_http(const struct valet_config *config, bool has_keys, struct http_options *out);
+
+/* Dimension 0: KV blocks, 1: slots. Callbacks and name are the caller's to set. */
+void settings_park(const struct valet_config *config, const struct valet_engine_info *engine,
+                   struct park_options *out);
+
+#endif
