@@ -1,7 +1,9 @@
 #include "server/metrics.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -32,8 +34,14 @@ static double resident_bytes(void)
     return (double)pages * (double)sysconf(_SC_PAGE_SIZE);
 }
 
+/* Whose names these are: a prefix, and the labels of every sample. */
+struct dialect {
+    const char *prefix;
+    char labels[192];
+};
+
 /* One line for each sample; neighbours of one name share HELP and TYPE. */
-static enum base_err write_samples(struct base_buf *out, const char *model,
+static enum base_err write_samples(struct base_buf *out, const struct dialect *d,
                                    const struct sample *samples, size_t count)
 {
     const char *last = "";
@@ -41,14 +49,128 @@ static enum base_err write_samples(struct base_buf *out, const char *model,
     for (size_t i = 0; i < count && !rc; i++) {
         const struct sample *s = &samples[i];
         if (s->name != last)
-            rc = buf_printf(out, "# HELP valet_%s %s\n# TYPE valet_%s %s\n", s->name, s->help,
-                            s->name, s->kind == COUNTER ? "counter" : "gauge");
+            rc = buf_printf(out, "# HELP %s%s %s\n# TYPE %s%s %s\n", d->prefix, s->name, s->help,
+                            d->prefix, s->name, s->kind == COUNTER ? "counter" : "gauge");
         last = s->name;
         if (!rc)
-            rc = buf_printf(out, "valet_%s{model=\"%s\"%s%s} %.17g\n", s->name, model,
+            rc = buf_printf(out, "%s%s{%s%s%s} %.17g\n", d->prefix, s->name, d->labels,
                             s->label ? "," : "", s->label ? s->label : "", s->value);
     }
     return rc;
+}
+
+/* ---- classes ---- */
+
+static const char *const g_classes[PARK_CLASS_COUNT] = {
+    [PARK_CLASS_CRITICAL] = "critical",
+    [PARK_CLASS_HIGH] = "high",
+    [PARK_CLASS_NORMAL] = "normal",
+    [PARK_CLASS_LOW] = "low",
+};
+
+/* A number of every class: the uint64_t at `offset` of struct park_class_stats. */
+static enum base_err write_by_class(struct base_buf *out, const struct dialect *d,
+                                    const struct park_stats *pool, const char *name, enum kind kind,
+                                    const char *help, size_t offset)
+{
+    enum base_err rc = buf_printf(out, "# HELP %s%s %s\n# TYPE %s%s %s\n", d->prefix, name, help,
+                                  d->prefix, name, kind == COUNTER ? "counter" : "gauge");
+    for (int c = 0; c < PARK_CLASS_COUNT && !rc; c++) {
+        uint64_t value;
+        memcpy(&value, (const char *)&pool->classes[c] + offset, sizeof value);
+        rc = buf_printf(out, "%s%s{%s,class=\"%s\"} %" PRIu64 "\n", d->prefix, name, d->labels,
+                        g_classes[c], value);
+    }
+    return rc;
+}
+
+/* A histogram of seconds of every class. Buckets: below 1 ms, 2 ms, 4 ms, ... */
+static enum base_err write_histograms(struct base_buf *out, const struct dialect *d,
+                                      const struct park_stats *pool, const char *name,
+                                      const char *help, size_t offset)
+{
+    enum base_err rc = buf_printf(out, "# HELP %s%s %s\n# TYPE %s%s histogram\n", d->prefix, name,
+                                  help, d->prefix, name);
+    for (int c = 0; c < PARK_CLASS_COUNT && !rc; c++) {
+        struct park_histogram h;
+        memcpy(&h, (const char *)&pool->classes[c] + offset, sizeof h);
+        uint64_t below = 0;
+        for (int b = 0; b < PARK_BUCKETS - 1 && !rc; b++) {
+            below += h.buckets[b];
+            rc = buf_printf(out, "%s%s_bucket{%s,class=\"%s\",le=\"%g\"} %" PRIu64 "\n", d->prefix,
+                            name, d->labels, g_classes[c], (double)(1ull << b) * 1e-3, below);
+        }
+        if (!rc)
+            rc = buf_printf(out,
+                            "%s%s_bucket{%s,class=\"%s\",le=\"+Inf\"} %" PRIu64 "\n"
+                            "%s%s_sum{%s,class=\"%s\"} %.9g\n"
+                            "%s%s_count{%s,class=\"%s\"} %" PRIu64 "\n",
+                            d->prefix, name, d->labels, g_classes[c], h.count, d->prefix, name,
+                            d->labels, g_classes[c], (double)h.sum_ns * 1e-9, d->prefix, name,
+                            d->labels, g_classes[c], h.count);
+    }
+    return rc;
+}
+
+static enum base_err write_classes(struct base_buf *out, const struct dialect *d,
+                                   const struct park_stats *pool)
+{
+    static const struct {
+        const char *name;
+        enum kind kind;
+        const char *help;
+        size_t offset;
+    } numbers[] = {
+        { "class_requests_running", GAUGE, "Tickets of a class that run.",
+          offsetof(struct park_class_stats, counts.running) },
+        { "class_requests_waiting", GAUGE, "Tickets of a class that are parked.",
+          offsetof(struct park_class_stats, counts.queued) },
+        { "class_expired_total", COUNTER, "Tickets of a class that waited or ran too long.",
+          offsetof(struct park_class_stats, counts.expired) },
+        { "starved_promotions_total", COUNTER,
+          "Starts that long waiting gave before a better class.",
+          offsetof(struct park_class_stats, aged) },
+    };
+    enum base_err rc = OK;
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0] && !rc; i++)
+        rc = write_by_class(out, d, pool, numbers[i].name, numbers[i].kind, numbers[i].help,
+                            numbers[i].offset);
+    if (!rc)
+        rc = write_histograms(out, d, pool, "queue_seconds",
+                              "From acceptance to the start, or to an end without one.",
+                              offsetof(struct park_class_stats, wait));
+    if (!rc)
+        rc = write_histograms(out, d, pool, "inference_seconds", "From the start to the end.",
+                              offsetof(struct park_class_stats, run));
+    return rc;
+}
+
+/* ---- the names that dashboards for vLLM look for ---- */
+
+static enum base_err write_aliases(struct base_buf *out, const char *model,
+                                   const struct park_stats *pool,
+                                   const struct valet_engine_stats *engine,
+                                   const struct valet_engine_info *info)
+{
+    struct dialect d = { .prefix = "vllm:" };
+    snprintf(d.labels, sizeof d.labels, "model_name=\"%s\",engine=\"0\"", model);
+    const struct sample samples[] = {
+        { "num_requests_running", GAUGE, "Requests that run.", NULL, (double)pool->running },
+        { "num_requests_waiting", GAUGE, "Requests that wait.", NULL, (double)pool->queued },
+        { "kv_cache_usage_perc", GAUGE, "Used share of the KV cache, 0 to 1.", NULL,
+          (double)engine->blocks_used / (double)info->block_count },
+        { "prefix_cache_queries_total", COUNTER, "Prompt tokens looked up.", NULL,
+          (double)engine->prefix_query_tokens },
+        { "prefix_cache_hits_total", COUNTER, "Prompt tokens found.", NULL,
+          (double)engine->prefix_hit_tokens },
+        { "num_preemptions_total", COUNTER, "Requests that gave way.", NULL,
+          (double)engine->preemptions },
+        { "prompt_tokens_total", COUNTER, "Prompt tokens computed.", NULL,
+          (double)engine->prompt_tokens },
+        { "generation_tokens_total", COUNTER, "Tokens generated.", NULL,
+          (double)engine->generated_tokens },
+    };
+    return write_samples(out, &d, samples, sizeof samples / sizeof samples[0]);
 }
 
 enum base_err metrics_write(const struct metrics_source *source, struct base_buf *out)
@@ -107,15 +229,28 @@ enum base_err metrics_write(const struct metrics_source *source, struct base_buf
         { tickets, COUNTER, "", "state=\"failed\"", (double)pool.failed },
         { tickets, COUNTER, "", "state=\"cancelled\"", (double)pool.cancelled },
         { tickets, COUNTER, "", "state=\"dropped\"", (double)pool.dropped },
+        { tickets, COUNTER, "", "state=\"expired\"", (double)pool.expired },
         { refused, COUNTER, "Submissions refused, by reason.", "code=\"queue_full\"",
           (double)pool.rejected_queue_full },
+        { refused, COUNTER, "", "code=\"class_queue_full\"", (double)pool.rejected_class_full },
         { refused, COUNTER, "", "code=\"oversize\"", (double)pool.rejected_oversize },
+        { refused, COUNTER, "", "code=\"deadline_past\"", (double)pool.rejected_deadline },
         { refused, COUNTER, "", "code=\"draining\"", (double)pool.rejected_draining },
         { refused, COUNTER, "", "code=\"other\"", (double)pool.rejected_other },
         { "stream_events_total", COUNTER, "Token events handed to streams.", NULL,
           (double)pool.events },
         { "stream_full_total", COUNTER, "Times a stream had no room for an event.", NULL,
           (double)pool.events_full },
+        { "limited_total", COUNTER, "Requests refused by the limits of a tenant.", NULL,
+          (double)api.refused_limits },
+        { "keys_refused_total", COUNTER, "Requests refused for their API key.", NULL,
+          (double)api.refused_keys },
+        { "clamped_total", COUNTER, "Requests that asked for a class above their key's.", NULL,
+          (double)api.clamped },
+        { "slow_readers_total", COUNTER, "Clients cut because they did not read.", NULL,
+          (double)http.slow_readers },
+        { "zombies", GAUGE, "Ended tickets whose work still holds units.", NULL,
+          (double)pool.zombies },
         { "disconnects_total", COUNTER, "Clients that left before their answer was complete.", NULL,
           (double)api.disconnects },
         { answers, COUNTER, "Answers by class of status.", "status=\"2xx\"",
@@ -131,5 +266,10 @@ enum base_err metrics_write(const struct metrics_source *source, struct base_buf
         { "resident_memory_bytes", GAUGE, "Resident memory of the process.", NULL,
           resident_bytes() },
     };
-    return write_samples(out, source->model_id, samples, sizeof samples / sizeof samples[0]);
+    struct dialect d = { .prefix = "valet_" };
+    snprintf(d.labels, sizeof d.labels, "model=\"%s\"", source->model_id);
+    enum base_err rc = write_samples(out, &d, samples, sizeof samples / sizeof samples[0]);
+    if (!rc)
+        rc = write_classes(out, &d, &pool);
+    return rc ? rc : write_aliases(out, source->model_id, &pool, &engine, &info);
 }

@@ -162,7 +162,13 @@ def test_urgent_work_takes_the_place_of_low_work(start_server):
             if event != "[DONE]":
                 text += content_of_event(event)
     assert text == alone
-    assert total(server.metrics(), "valet_preemptions_total") > 0
+    metrics = server.metrics()
+    assert total(metrics, "valet_preemptions_total") > 0
+    assert total(metrics, "vllm:num_preemptions_total") > 0
+    waits = {labels["class"]: count for labels, count in metrics["valet_queue_seconds_count"]}
+    assert waits["low"] == 1 and waits["high"] == 1 and waits["critical"] == 0
+    last = [count for labels, count in metrics["valet_inference_seconds_bucket"] if labels["le"] == "+Inf"]
+    assert sum(last) == total(metrics, "valet_inference_seconds_count")
     server.wait_idle(10 * SLOW)
 
 
