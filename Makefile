@@ -55,7 +55,7 @@ golden: setup-test model
 fuzz: build/llhttp/llhttp.c
 	@tools/setup.sh build fuzz
 	$(call configure,fuzz)
-	cmake --build build/fuzz
+	cmake --build build/fuzz --target fuzz
 	FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run.sh build/fuzz $(FUZZ_TARGETS)
 
 lint:

@@ -63,10 +63,15 @@ function(valet_test tier folder name)
 endfunction()
 
 # valet_fuzz(NAME source.c ... LIBS x ...): the libFuzzer program fuzz_NAME, run by `make fuzz`.
+# The target "fuzz" is all of them.
 function(valet_fuzz name)
   cmake_parse_arguments(arg "" "" "LIBS" ${ARGN})
   add_executable(fuzz_${name} ${arg_UNPARSED_ARGUMENTS})
   target_include_directories(fuzz_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_link_libraries(fuzz_${name} PRIVATE ${arg_LIBS})
   target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  if(NOT TARGET fuzz)
+    add_custom_target(fuzz)
+  endif()
+  add_dependencies(fuzz fuzz_${name})
 endfunction()

@@ -61,10 +61,10 @@ struct format_prompt {
 
 struct format {
     /* set at the start, constant afterwards */
-    char id[40];             /* "chatcmpl-…" */
-    int64_t created;         /* seconds since 1970 */
-    const char *model;       /* borrowed */
-    const char *fingerprint; /* borrowed */
+    char id[40];              /* "chatcmpl-…" */
+    int64_t created;          /* seconds since 1970 */
+    const char *model;        /* borrowed */
+    const char *fingerprint;  /* borrowed */
     const char *service_tier; /* that it has, a literal; NULL: nobody asked */
     const struct tokenizer *tokenizer;
     bool include_usage;

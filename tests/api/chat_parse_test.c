@@ -90,7 +90,8 @@ static const struct body_row g_rows[] = {
     { "}", NULL, NULL,
       "max=-1 t=1 p=1 k=0 minp=0 typ=1 sigma=-1 xtc=0/0.1 pres=0 freq=0 rep=1/0 "
       "dry=0/1.75/2/0 breakers=0 miro=0/5/0.1 bias=0 seed=none stops=0 ids=0 min=0 ignore=0 "
-      "include=0 salt=0 n=1 best=1 logprobs=0/0 ids_too=0 class=normal tier=0 echo=0 continues=0 stream=0 usage=0/0 unknown=0" },
+      "include=0 salt=0 n=1 best=1 logprobs=0/0 ids_too=0 class=normal tier=0 echo=0 continues=0 "
+      "stream=0 usage=0/0 unknown=0" },
     { ",\"max_tokens\":5}", NULL, NULL, "max=5 " },
     { ",\"max_tokens\":5.0}", NULL, NULL, "max=5 " },
     { ",\"max_completion_tokens\":2147483647}", NULL, NULL, "max=2147483647 " },

@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from valet_server import Stream, request
+from valet_server import Stream
 
 STORY = "Tell me a very long story about a fox, a bear and a river."
 KEY = "sk-0123456789abcdef"
@@ -29,10 +29,10 @@ def busy_server(start_server):
 
 @pytest.fixture
 def keyed_server(start_server, tmp_path):
-    """A server with one key, server.key; None where keys are not asked for."""
+    """A server with one key, server.key."""
     keys = tmp_path / "keys"
     keys.write_text(f"{KEY} acme\n")
     keys.chmod(0o600)
     server = start_server("--api-keys-file", str(keys))
     server.key = KEY
-    return server if request(server.port, "GET", "/v1/models").status == 401 else None
+    return server

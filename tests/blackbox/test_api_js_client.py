@@ -13,10 +13,9 @@ def test_the_client_for_javascript_works(server, busy_server, keyed_server):
         "MODULES": str(ROOT / "build/js"),
         "VALET_URL": server.url,
         "BUSY_URL": busy_server.url,
+        "KEYS_URL": keyed_server.url,
+        "KEY": keyed_server.key,
     }
-    if keyed_server:
-        env["KEYS_URL"] = keyed_server.url
-        env["KEY"] = keyed_server.key
     done = subprocess.run(
         ["node", "--test", "--test-reporter=tap", str(ROOT / "tests/blackbox/js/client_test.mjs")],
         env=env,
