@@ -65,7 +65,7 @@ def template_seeds():
 
 FAMILIES = 16  # of tokenizer_fuzz.c
 SPLIT_FAMILIES = 17  # of split_fuzz.c
-SPM, BASE, PREFIX, MARKS, NO_UNKNOWN, TRUSTED = 1, 2, 4, 8, 16, 32
+SPM, BASE, PREFIX, MARKS, TRUSTED = 1, 2, 4, 8, 32
 REPEAT = 0xA0  # in the byte of the family
 
 
@@ -114,7 +114,8 @@ def tokenizer_seeds():
 
 
 # To be repeated: runs of one kind of character, and all kinds at once.
-LONG = ["a's 12\r\n  \u0301\u4e2d!", "a", "A", "aA", " ", "\t\n", "1", "'", "!", "\u4e2d", "\u0301\u0327", "\u1100\u1161"]
+LONG = ["a's 12\r\n  \u0301\u4e2d!", "a", "A", "aA", " ", "\t\n", "1", "'", "!", "\u4e2d",
+        "\u0301\u0327", "\u1100\u1161"]
 
 
 def split_seeds():
