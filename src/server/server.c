@@ -4,25 +4,17 @@
  * Threads: the caller's is the loop thread (http, api, this file); one engine thread runs
  * valet_engine_run with the lot as its source; the kernel team belongs to the model.
  *
- * Reload (SIGHUP): file, keys and certificate are read again; on any error everything stays as
- * it is. What may change at run time goes to http, the lot and the api; accepted work is not
- * touched.
- *
  * Shutdown, in this order:
  *   1. signal      → http_server_drain, park_drain: nothing new comes in; /ready says so
  *   2. time is up, or a second signal → park_drain(NOW): running work is cancelled
- *   3. lot empty and no answer running → the engine thread is stopped and joined
- *   4. http_server_close; handles of the loop are closed; the loop ends
+ *   3. lot empty and no answer running → http_server_close; handles of the loop are closed
+ *   4. the loop ends; the engine thread is stopped and joined
  *   5. api, inbox, lot, engine, model are freed
  */
 #include "server/server.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <uv.h>
 
@@ -30,7 +22,6 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/random.h"
 #include "base/thread.h"
 #include "http/http.h"
@@ -38,60 +29,9 @@
 #include "server/auth.h"
 #include "server/metrics.h"
 #include "server/settings.h"
-#include "server/source.h"
+#include "server/server_int.h"
 #include "tokenizer/tokenizer.h"
 #include "valet/engine.h"
-
-#ifndef VALET_VERSION
-#define VALET_VERSION "0"
-#endif
-
-enum {
-    MODEL_ID_MAX = 128,
-    TOKEN_TEXT_MAX = 63
-};
-
-struct server {
-    const struct config *first; /* as at the start; borrowed */
-    struct config *reloaded;    /* what replaced it, or NULL */
-    struct keys *keys;          /* NULL: the server has none */
-    uv_loop_t loop;
-    uv_signal_t term;
-    uv_signal_t interrupt;
-    uv_signal_t hangup;
-    uv_timer_t drain_timer;
-    uv_check_t drained_check; /* runs after each turn of the loop while draining */
-    uv_poll_t inbox_poll;
-    uv_prepare_t before_sleep;
-    uv_timer_t tick_timer;  /* ends the sleep when a timer of api or lot is due */
-    uv_async_t timer_moved; /* the lot's next timer has become an earlier one */
-
-    valet_model *model;
-    valet_engine *engine;
-    park_pool *pool;
-    park_inbox *inbox;
-    struct server_source source;
-    struct base_thread engine_thread;
-    struct http_server *http;
-    struct api *api;
-
-    char model_id[MODEL_ID_MAX + 1];
-    char bos_text[TOKEN_TEXT_MAX + 1];
-    char eos_text[TOKEN_TEXT_MAX + 1];
-    char fingerprint[48];
-    bool draining;
-};
-
-/* The configuration in force. */
-static const struct config *config_of(const struct server *s)
-{
-    return s->reloaded ? s->reloaded : s->first;
-}
-
-static const struct valet_config *values_of(const struct server *s)
-{
-    return config_values(config_of(s));
-}
 
 /* ---- what the api asks ---- */
 
@@ -122,7 +62,7 @@ static bool is_healthy(void *arg)
     valet_engine_stats(s->engine, &stats);
     uint64_t now_ns = clock_now_ns(&base_clock_monotonic);
     return !stats.stepping || now_ns < stats.beat_ns ||
-           now_ns - stats.beat_ns < (uint64_t)values_of(s)->server.watchdog_ms * 1000000u;
+           now_ns - stats.beat_ns < (uint64_t)server_values(s)->server.watchdog_ms * 1000000u;
 }
 
 static const char *not_ready(void *arg)
@@ -135,73 +75,6 @@ static bool authenticate(void *arg, const struct http_str *key, struct api_calle
 {
     struct server *s = arg;
     return server_auth(s->keys, key, clock_wall_seconds(), out);
-}
-
-/* Keys that are read and checked, and that nothing looks at yet: better said than believed. */
-static void warn_of_no_effect(const struct server *s)
-{
-    static const char *const keys[] = {
-        "server.strict_max_tokens", "pool.retry_after.min_ms", "pool.retry_after.max_ms",
-        "pool.retry_after.jitter",  "models[].aliases",
-    };
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        if (strcmp(config_origin(config_of(s), keys[i]), "default") != 0)
-            log_line(LOG_WARN, "event=config.no_effect key=%s", keys[i]);
-    }
-}
-
-/* ---- names ---- */
-
-/* The name it was given, or "smollm2-135m" for "models/smollm2-135m.gguf". */
-static void make_model_id(struct server *s)
-{
-    const struct config_model *model = &values_of(s)->model;
-    const char *path = model->name ? model->name : model->path;
-    const char *base = model->name ? NULL : strrchr(path, '/');
-    base = base ? base + 1 : path;
-    size_t len = strlen(base);
-    if (len > 5 && strcmp(base + len - 5, ".gguf") == 0)
-        len -= 5;
-    if (len > MODEL_ID_MAX)
-        len = MODEL_ID_MAX;
-    for (size_t i = 0; i < len; i++) {
-        char c = base[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                     strchr("._:-", c);
-        s->model_id[i] = plain ? c : '-';
-    }
-    s->model_id[len] = '\0';
-}
-
-/* "b" + version + a hash of the file's first bytes and size. */
-static void make_fingerprint(struct server *s)
-{
-    unsigned char head[4096];
-    uint64_t hash = 0;
-    int fd = open(values_of(s)->model.path, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        ssize_t n = read(fd, head, sizeof head);
-        off_t size = lseek(fd, 0, SEEK_END);
-        hash = random_mix((uint64_t)size);
-        for (ssize_t i = 0; i < n; i++)
-            hash = random_mix(hash ^ head[i]);
-        close(fd);
-    }
-    snprintf(s->fingerprint, sizeof s->fingerprint, "b%s-%08x", VALET_VERSION,
-             (unsigned)(hash >> 32));
-}
-
-/* A token's text as a template names it, "" for none or one that is no C string. */
-static void copy_token_text(const struct tokenizer *t, int32_t id, char out[TOKEN_TEXT_MAX + 1])
-{
-    out[0] = '\0';
-    if (id < 0)
-        return;
-    struct tokenizer_text text = tokenizer_bytes(t, id);
-    if (text.len > TOKEN_TEXT_MAX || memchr(text.data, '\0', text.len))
-        return;
-    memcpy(out, text.data, text.len);
-    out[text.len] = '\0';
 }
 
 /* ---- shutdown ---- */
@@ -279,7 +152,7 @@ static void start_drain(struct server *s)
         [CONFIG_DRAIN_CANCEL_AFTER] = PARK_DRAIN_FINISH_ALL,
         [CONFIG_DRAIN_NOW] = PARK_DRAIN_NOW,
     };
-    const struct config_pool *pool = &values_of(s)->pool;
+    const struct config_pool *pool = &server_values(s)->pool;
     park_drain(s->pool, modes[pool->drain_mode], 0);
     if (pool->drain_mode != CONFIG_DRAIN_FINISH_ALL)
         uv_timer_start(&s->drain_timer, on_drain_timeout, (uint64_t)pool->drain_timeout_ms, 0);
@@ -300,96 +173,12 @@ static void on_signal(uv_signal_t *handle, int number)
     uv_check_start(&s->drained_check, on_turn_while_draining);
 }
 
-/* ---- reload ---- */
-
-static void on_timer_moved(void *arg);
-
-/* What of the lot's options is not the configuration's. */
-static void set_lot(struct server *s, struct park_options *options)
-{
-    options->name = s->model_id;
-    options->timer_moved = on_timer_moved;
-    options->timer_arg = s;
-}
-
-extern char **environ;
-
-static void log_report(const struct config_report *report)
-{
-    for (size_t i = 0; i < config_report_errors(report); i++)
-        log_line(LOG_ERROR, "event=config.error text=\"%s\"", report->errors[i]);
-}
-
-/* Hands the configuration in force to those who may be told at run time. */
-static enum base_err apply(struct server *s, struct base_err_info *info)
-{
-    const struct valet_config *config = values_of(s);
-    struct http_options http;
-    struct park_options park;
-    struct valet_engine_info engine;
-    valet_engine_info(s->engine, &engine);
-    settings_http(config, s->keys != NULL, &http);
-    settings_park(config, &engine, &park);
-    set_lot(s, &park);
-    if (config->server.tls_cert) {
-        enum base_err rc =
-            http_server_set_tls(s->http, config->server.tls_cert, config->server.tls_key, info);
-        if (rc)
-            return rc;
-    }
-    if (http_server_set_options(s->http, &http) != OK)
-        return base_err_set(info, E_INVALID, "the options of the HTTP server do not fit together");
-    enum park_err rc = park_reconfigure(s->pool, &park);
-    if (rc)
-        return base_err_set(info, E_INVALID, "the lot: %s", park_strerror(rc));
-    return OK;
-}
-
-static void reload(struct server *s)
-{
-    struct config_report report = { 0 };
-    struct config_changes changes;
-    struct config *config = NULL;
-    struct keys *keys = NULL;
-    struct config *old = s->reloaded;
-    struct keys *old_keys = s->keys;
-    struct base_err_info info = { 0 };
-    enum base_err rc =
-        config_reload(config_of(s), (const char *const *)environ, &config, &changes, &report);
-    if (!rc && s->keys)
-        rc = keys_open(&config_values(config)->auth, &keys, &report);
-    if (rc) {
-        log_report(&report);
-        log_line(LOG_ERROR, "event=server.reload_failed action=none");
-        config_destroy(config);
-        return;
-    }
-    s->reloaded = config;
-    s->keys = keys;
-    if (apply(s, &info) != OK) {
-        log_line(LOG_ERROR, "event=server.reload_failed text=\"%s\"", info.message);
-        s->reloaded = old;
-        s->keys = old_keys;
-        apply(s, &info); /* what was in force before is still good */
-        config_destroy(config);
-        keys_close(keys);
-        return;
-    }
-    for (size_t i = 0; i < changes.applied_count; i++)
-        log_line(LOG_INFO, "event=config.changed key=%s", changes.applied[i]);
-    for (size_t i = 0; i < changes.needs_restart_count; i++)
-        log_line(LOG_WARN, "event=config.needs_restart key=%s", changes.needs_restart[i]);
-    log_line(LOG_INFO, "event=server.reloaded");
-    config_destroy(old);
-    keys_close(old_keys);
-}
-
 static void on_hangup(uv_signal_t *handle, int number)
 {
     struct server *s = handle->data;
     (void)number;
     if (!s->draining)
-        reload(s);
+        server_reload(s);
 }
 
 /* ---- start ---- */
@@ -441,14 +230,14 @@ static enum base_err load_engine(struct server *s, struct base_err_info *info)
     struct valet_error error = { 0 };
     struct valet_model_options model_options;
     valet_model_options_init(&model_options);
-    const struct config_model *config = &values_of(s)->model;
+    const struct config_model *config = &server_values(s)->model;
     if (config->threads != CONFIG_UNSET)
         model_options.threads = (int32_t)config->threads;
     enum valet_err rc = valet_model_load(config->path, &model_options, &s->model, &error);
     if (rc)
         return from_valet(info, rc, &error);
     struct valet_engine_options engine_options;
-    settings_engine(values_of(s), &engine_options);
+    settings_engine(server_values(s), &engine_options);
     rc = valet_engine_create(s->model, &engine_options, &s->engine, &error);
     if (rc)
         return from_valet(info, rc, &error);
@@ -466,13 +255,6 @@ static enum base_err load_engine(struct server *s, struct base_err_info *info)
     return OK;
 }
 
-/* Any thread: the loop shall look at the lot's timers. */
-static void on_timer_moved(void *arg)
-{
-    struct server *s = arg;
-    uv_async_send(&s->timer_moved);
-}
-
 static void on_woken(uv_async_t *async)
 {
     (void)async; /* on_before_sleep follows */
@@ -483,8 +265,8 @@ static enum base_err make_lot(struct server *s, struct base_err_info *info)
     struct valet_engine_info engine;
     valet_engine_info(s->engine, &engine);
     struct park_options options;
-    settings_park(values_of(s), &engine, &options);
-    set_lot(s, &options);
+    settings_park(server_values(s), &engine, &options);
+    server_set_lot(s, &options);
     enum park_err rc = park_pool_create(&options, &s->pool);
     if (!rc)
         rc = park_inbox_create(&s->inbox);
@@ -501,11 +283,10 @@ static enum base_err make_api(struct server *s, struct base_err_info *info)
     struct valet_engine_info engine;
     struct valet_model_info model;
     const struct tokenizer *tokenizer = valet_model_tokenizer(s->model);
-    const struct valet_config *config = values_of(s);
+    const struct valet_config *config = server_values(s);
     valet_engine_info(s->engine, &engine);
     valet_model_info(s->model, &model);
-    copy_token_text(tokenizer, tokenizer_bos(tokenizer), s->bos_text);
-    copy_token_text(tokenizer, tokenizer_eos(tokenizer), s->eos_text);
+    server_name_tokens(s);
     struct api_options options = {
         .model = { .id = s->model_id,
                    .fingerprint = s->fingerprint,
@@ -548,59 +329,6 @@ static enum base_err make_api(struct server *s, struct base_err_info *info)
     return rc;
 }
 
-static bool is_loopback(const char *host)
-{
-    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
-}
-
-static enum base_err listen_one(struct server *s, const char *address, uint16_t *port,
-                                struct base_err_info *info)
-{
-    enum base_err rc = http_server_listen(s->http, address, *port, port, info);
-    if (!rc)
-        log_line(LOG_INFO, "event=server.listen address=%s port=%u", address, *port);
-    return rc;
-}
-
-static enum base_err listen_host(struct server *s, const char *host, uint16_t *port,
-                                 struct base_err_info *info)
-{
-    static const char unix_prefix[] = "unix:";
-    if (strncmp(host, unix_prefix, sizeof unix_prefix - 1) == 0) {
-        const char *path = host + sizeof unix_prefix - 1;
-        enum base_err rc = http_server_listen_unix(s->http, path, info);
-        if (!rc)
-            log_line(LOG_INFO, "event=server.listen address=%s", host);
-        return rc;
-    }
-    if (strcmp(host, "localhost") != 0) {
-        if (!is_loopback(host) && !s->keys)
-            return base_err_set(info, E_INVALID,
-                                "host '%s': without API keys only loopback addresses are served; "
-                                "use 127.0.0.1, ::1 or localhost, or set auth.keys_file",
-                                host);
-        return listen_one(s, host, port, info);
-    }
-    enum base_err rc = listen_one(s, "127.0.0.1", port, info);
-    if (rc)
-        return rc;
-    struct base_err_info v6 = { 0 };
-    if (listen_one(s, "::1", port, &v6) != OK) /* a machine may have no IPv6 */
-        log_line(LOG_WARN, "event=server.listen_failed address=::1 error=\"%s\"", v6.message);
-    return OK;
-}
-
-/* All on one port: the one that the first found, if any will do. */
-static enum base_err listen_all(struct server *s, struct base_err_info *info)
-{
-    const struct config_server *config = &values_of(s)->server;
-    uint16_t port = (uint16_t)config->port;
-    enum base_err rc = OK;
-    for (size_t i = 0; i < config->hosts.count && !rc; i++)
-        rc = listen_host(s, config->hosts.items[i], &port, info);
-    return rc;
-}
-
 static enum base_err watch(struct server *s, struct base_err_info *info)
 {
     int rc = uv_signal_init(&s->loop, &s->term);
@@ -636,7 +364,7 @@ static enum base_err watch(struct server *s, struct base_err_info *info)
 
 static enum base_err open_keys(struct server *s, struct base_err_info *info)
 {
-    const struct config_auth *auth = &values_of(s)->auth;
+    const struct config_auth *auth = &server_values(s)->auth;
     struct config_report report = { 0 };
     if (!auth->keys_file && !auth->api_key)
         return OK;
@@ -662,7 +390,7 @@ static enum base_err start(struct server *s, struct base_err_info *info)
     if (!rc)
         rc = watch(s, info);
     if (!rc)
-        rc = listen_all(s, info);
+        rc = server_listen(s, info);
     if (!rc && thread_start(&s->engine_thread, "valet-engine", engine_main, s) != OK)
         rc = base_err_set(info, E_NOMEM, "cannot start the engine thread");
     return rc;
@@ -689,9 +417,8 @@ enum base_err server_run(const struct config *config, struct base_err_info *info
 {
     struct server s = { .first = config };
     signal(SIGPIPE, SIG_IGN);
-    warn_of_no_effect(&s);
-    make_model_id(&s);
-    make_fingerprint(&s);
+    server_warn_of_no_effect(&s);
+    server_name_model(&s);
     if (uv_loop_init(&s.loop) != 0)
         return base_err_set(info, E_NOMEM, "cannot make the event loop");
     enum base_err rc = start(&s, info);
