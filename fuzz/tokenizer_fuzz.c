@@ -182,7 +182,8 @@ static bool is_verbatim(struct tokenizer_text text)
 
 /*
  * Whether every text comes back: all bytes have a token, and none that is matched as a whole
- * changes what is around it or can also be merged from letters that mean something else.
+ * changes what is around it, is found within a character, or can also be merged from letters that
+ * mean something else.
  */
 static bool is_complete(const struct tokenizer *t, const struct tokenizer_source *source,
                         uint8_t flags, bool nfc)
@@ -193,7 +194,7 @@ static bool is_complete(const struct tokenizer *t, const struct tokenizer_source
     for (int32_t id = 256; id < source->token_count; id++) {
         bool whole = g_types[id] == TOKENIZER_USER_DEFINED;
         bool unused = g_types[id] == TOKENIZER_UNUSED;
-        if (whole && (nfc || prefix))
+        if (whole && (nfc || prefix || !utf8_is_valid(g_tokens[id].data, g_tokens[id].len)))
             return false;
         if ((whole || unused) && source->kind == TOKENIZER_BPE && !is_verbatim(g_tokens[id]))
             return false;
