@@ -8,7 +8,7 @@ from valet_server import ANSWER_S, SLOW, request, scaled, total, units, wait_unt
 
 KV_MEM = "16MiB"  # 22 blocks of 32 tokens: four or five of the answers below, whole
 COUNT = 24
-ROUNDS = 3
+ROUNDS = 3 if SLOW == 1 else 1
 
 
 def bodies():
@@ -17,14 +17,14 @@ def bodies():
     return [
         {
             "prompt": texts[i],
-            "max_tokens": (36 + 5 * (i % 9)) // min(SLOW, 2),
+            "max_tokens": 36 + 5 * (i % 9),
             "temperature": 0 if i % 5 == 0 else 0.9,
             "top_p": 0.95,
             "seed": 77 + i,
             "ignore_eos": True,
             "n": 2 if i % 4 == 1 and i % 5 else 1,
         }
-        for i in range(scaled(COUNT, least=12))
+        for i in range(scaled(COUNT, least=18))
     ]
 
 

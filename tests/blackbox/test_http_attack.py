@@ -4,7 +4,7 @@ import resource
 import socket
 import time
 
-from valet_server import chat, connect, read_answer, request, scaled, total, wait_until
+from valet_server import SLOW, chat, connect, read_answer, request, scaled, total, wait_until
 
 SERVED_S = 10  # served at all; no more is promised
 SLACK = 64 << 20
@@ -111,7 +111,8 @@ def test_clients_that_never_read(start_server):
         except BlockingIOError:
             pass  # the server has stopped reading, as it may
     is_served(server)
-    assert resident_bytes(server) - before <= len(sockets) * (1 << 20) + SLACK
+    if SLOW == 1:  # sanitizers keep what is freed
+        assert resident_bytes(server) - before <= len(sockets) * (1 << 20) + SLACK
     close_all(server, sockets)
 
 
