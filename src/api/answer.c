@@ -30,7 +30,6 @@
 #include "base/log.h"
 
 enum {
-    PENDING_BYTES_MAX = 256 << 10, /* not yet taken by the client: stop reading the ring */
     EVENTS_PER_READ = 64,
     ANSWER_BYTES_MAX = 128 << 20,    /* of a plain answer */
     FRAME_BYTES_KEPT_MAX = 256 << 10 /* memory that stays for the next event */
@@ -127,7 +126,8 @@ static void stream_start(struct answer *a)
 
 static bool client_is_slow(const struct answer *a)
 {
-    return a->started && http_exchange_pending_bytes(a->peer.x) > PENDING_BYTES_MAX;
+    return a->started &&
+           http_exchange_pending_bytes(a->peer.x) > a->api->options.stream_pause_bytes;
 }
 
 /* From now on the stream is silent. */

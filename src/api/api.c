@@ -6,6 +6,7 @@
 #include "base/mem.h"
 
 enum {
+    STREAM_PAUSE_BYTES = 256 << 10,
     NOTICES_PER_CALL = 64
 };
 
@@ -121,6 +122,8 @@ enum base_err api_create(const struct api_options *options, struct api **out,
     if (!api)
         return base_err_set(info, E_NOMEM, "out of memory");
     api->options = *options;
+    if (api->options.stream_pause_bytes == 0)
+        api->options.stream_pause_bytes = STREAM_PAUSE_BYTES;
     rc = compile_template(api, info);
     if (rc) {
         mem_free(api);

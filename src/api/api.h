@@ -90,6 +90,7 @@ struct api_options {
     /* For api_tick; 0: never. */
     uint64_t early_headers_ms; /* a stream that waits that long gets its headers before an event */
     uint64_t heartbeat_ms;     /* a stream silent for that long gets a comment */
+    size_t stream_pause_bytes; /* not yet taken by a client: its ring is not read; 0: 256 KiB */
 };
 
 /*

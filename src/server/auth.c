@@ -1,5 +1,7 @@
 #include "server/auth.h"
 
+#include "server/settings.h"
+
 static int64_t or_zero(int64_t limit)
 {
     return limit == CONFIG_UNSET ? 0 : limit;
@@ -8,12 +10,6 @@ static int64_t or_zero(int64_t limit)
 bool server_auth(const struct keys *keys, const struct http_str *key, int64_t now_seconds,
                  struct api_caller *out)
 {
-    static const enum park_class classes[CONFIG_CLASS_COUNT] = {
-        [CONFIG_CLASS_CRITICAL] = PARK_CLASS_CRITICAL,
-        [CONFIG_CLASS_HIGH] = PARK_CLASS_HIGH,
-        [CONFIG_CLASS_NORMAL] = PARK_CLASS_NORMAL,
-        [CONFIG_CLASS_LOW] = PARK_CLASS_LOW,
-    };
     if (!key)
         return false;
     const struct key *found = keys_lookup(keys, key->data, key->len, now_seconds);
@@ -26,7 +22,7 @@ bool server_auth(const struct keys *keys, const struct http_str *key, int64_t no
     *out = (struct api_caller){
         .tenant = found->tenant,
         .scopes = scopes,
-        .class_max = classes[found->max_class],
+        .class_max = settings_class(found->max_class),
         .models = found->models.items,
         .model_count = found->models.count,
         .requests_per_min = or_zero(found->requests_per_min),

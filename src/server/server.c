@@ -311,6 +311,7 @@ static enum base_err make_api(struct server *s, struct base_err_info *info)
         .metrics_public = config->auth.metrics_public,
         .early_headers_ms = (uint64_t)config->server.sse_early_headers_ms,
         .heartbeat_ms = (uint64_t)config->server.sse_heartbeat_ms,
+        .stream_pause_bytes = config->server.stream_pause_bytes,
     };
     enum base_err rc = api_create(&options, &s->api, info);
     if (rc)
@@ -322,8 +323,9 @@ static enum base_err make_api(struct server *s, struct base_err_info *info)
         return rc;
     struct http_handler handler;
     api_http_handler(s->api, &handler);
-    if (http_server_create(&s->loop, &http_options, &handler, &s->http) != OK)
-        return base_err_set(info, E_NOMEM, "out of memory");
+    rc = http_server_create(&s->loop, &http_options, &handler, &s->http);
+    if (rc)
+        return base_err_set(info, rc, "the HTTP server: %s", base_strerror(rc));
     if (config->server.tls_cert)
         rc = http_server_set_tls(s->http, config->server.tls_cert, config->server.tls_key, info);
     return rc;

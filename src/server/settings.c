@@ -9,6 +9,17 @@ enum {
     TENANTS_MAX = 1000      /* with statistics of their own */
 };
 
+enum park_class settings_class(enum config_class_id id)
+{
+    static const enum park_class classes[CONFIG_CLASS_COUNT] = {
+        [CONFIG_CLASS_CRITICAL] = PARK_CLASS_CRITICAL,
+        [CONFIG_CLASS_HIGH] = PARK_CLASS_HIGH,
+        [CONFIG_CLASS_NORMAL] = PARK_CLASS_NORMAL,
+        [CONFIG_CLASS_LOW] = PARK_CLASS_LOW,
+    };
+    return classes[id];
+}
+
 static int32_t or_zero(int64_t number)
 {
     return number == CONFIG_UNSET ? 0 : (int32_t)number; /* the table bounds it */
@@ -40,6 +51,8 @@ void settings_http(const struct valet_config *config, bool has_keys, struct http
     out->connections_per_address_max = (size_t)s->connections_per_address_max;
     out->stream_drop_bytes = s->stream_drop_bytes;
     out->stream_pause_bytes = s->stream_pause_bytes;
+    if (out->stream_resume_bytes > out->stream_pause_bytes)
+        out->stream_resume_bytes = out->stream_pause_bytes;
     out->stream_pause_ms = (uint64_t)config->pool.slow_reader_ms;
     out->drain_idle_ms = DRAIN_IDLE_MS;
     out->policy = (struct http_policy){
@@ -70,7 +83,8 @@ static uint64_t shorter(uint64_t a, uint64_t b)
     return a == 0 ? b : b == 0 ? a : smaller(a, b);
 }
 
-static void set_class(const struct config_pool *pool, int id, struct park_class_options *out)
+static void set_class(const struct config_pool *pool, enum config_class_id id,
+                      struct park_class_options *out)
 {
     const struct config_class *c = &pool->classes[id];
     out->budget_ms = (uint64_t)c->budget_ms;
@@ -84,12 +98,6 @@ static void set_class(const struct config_pool *pool, int id, struct park_class_
 void settings_park(const struct valet_config *config, const struct valet_engine_info *engine,
                    struct park_options *out)
 {
-    static const enum park_class classes[CONFIG_CLASS_COUNT] = {
-        [CONFIG_CLASS_CRITICAL] = PARK_CLASS_CRITICAL,
-        [CONFIG_CLASS_HIGH] = PARK_CLASS_HIGH,
-        [CONFIG_CLASS_NORMAL] = PARK_CLASS_NORMAL,
-        [CONFIG_CLASS_LOW] = PARK_CLASS_LOW,
-    };
     const struct config_pool *pool = &config->pool;
     const uint64_t slots = (uint64_t)engine->rows_max;
     park_options_init(out);
@@ -105,8 +113,10 @@ void settings_park(const struct valet_config *config, const struct valet_engine_
                                     ? QUEUE_CAPACITIES * engine->block_count
                                     : (uint64_t)pool->queue_units_max;
     out->events_bytes_max = pool->events_bytes_max;
-    for (int i = 0; i < CONFIG_CLASS_COUNT; i++)
-        set_class(pool, i, &out->classes[classes[i]]);
+    for (int i = 0; i < CONFIG_CLASS_COUNT; i++) {
+        enum config_class_id id = (enum config_class_id)i;
+        set_class(pool, id, &out->classes[settings_class(id)]);
+    }
     struct park_units *reserved = &out->classes[PARK_CLASS_NORMAL].reserved;
     reserved->n[0] += engine->block_count / LOW_LEAVES_BLOCKS;
     reserved->n[1] = smaller(LOW_LEAVES_SLOTS, slots - 1);

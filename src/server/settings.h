@@ -10,6 +10,9 @@
 
 /* The configuration in the words of the folders below. Lists and texts are borrowed from it. */
 
+/* The lot's word for a class. */
+enum park_class settings_class(enum config_class_id id);
+
 void settings_engine(const struct valet_config *config, struct valet_engine_options *out);
 
 /* `has_keys`: whoever asks has a key, so that names of other sites need no guard. */

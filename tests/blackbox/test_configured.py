@@ -132,6 +132,12 @@ def test_tls(start_server, tmp_path):
     assert request(server.port, "GET", "/health").status == 400, "plain HTTP gets a plain answer"
 
 
+def test_a_small_mark_for_slow_readers_still_serves(start_server):
+    server = start_server("--set", "server.stream_pause_bytes=4KiB")
+    with Stream(server.port, "Count to ten.", max_tokens=64, ignore_eos=True, logprobs=True, top_logprobs=20) as stream:
+        assert list(stream.events())[-1] == "[DONE]"
+
+
 def test_a_deadline_that_passes_while_parked_is_an_error_in_time(start_server):
     server = start_server("--max-num-seqs", "1")
     with Stream(server.port, "Tell me a long story.", max_tokens=400, ignore_eos=True) as stream:

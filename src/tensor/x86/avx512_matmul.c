@@ -491,97 +491,18 @@ X86_INLINE void tiles(const struct job *job, const enum tensor_type type)
 }
 
 /* A function for each type: the compiler gives each its own registers. */
-static void f32(const struct job *job)
-{
-    tiles(job, TENSOR_F32);
-}
-
-static void f16(const struct job *job)
-{
-    tiles(job, TENSOR_F16);
-}
-
-static void bf16(const struct job *job)
-{
-    tiles(job, TENSOR_BF16);
-}
-
-static void q4_0(const struct job *job)
-{
-    tiles(job, TENSOR_Q4_0);
-}
-
-static void q4_1(const struct job *job)
-{
-    tiles(job, TENSOR_Q4_1);
-}
-
-static void q5_0(const struct job *job)
-{
-    tiles(job, TENSOR_Q5_0);
-}
-
-static void q5_1(const struct job *job)
-{
-    tiles(job, TENSOR_Q5_1);
-}
-
-static void q8_0(const struct job *job)
-{
-    tiles(job, TENSOR_Q8_0);
-}
-
-static void q2_k(const struct job *job)
-{
-    tiles(job, TENSOR_Q2_K);
-}
-
-static void q3_k(const struct job *job)
-{
-    tiles(job, TENSOR_Q3_K);
-}
-
-static void q4_k(const struct job *job)
-{
-    tiles(job, TENSOR_Q4_K);
-}
-
-static void q5_k(const struct job *job)
-{
-    tiles(job, TENSOR_Q5_K);
-}
-
-static void q6_k(const struct job *job)
-{
-    tiles(job, TENSOR_Q6_K);
-}
-
-static void iq4_nl(const struct job *job)
-{
-    tiles(job, TENSOR_IQ4_NL);
-}
-
-static void iq4_xs(const struct job *job)
-{
-    tiles(job, TENSOR_IQ4_XS);
-}
-
-static void mxfp4(const struct job *job)
-{
-    tiles(job, TENSOR_MXFP4);
-}
+#define MATMUL(type, name)                                                                         \
+    static void name(const struct job *job)                                                        \
+    {                                                                                              \
+        tiles(job, type);                                                                          \
+    }
+X86_TYPES(MATMUL)
 
 void matmul_avx512(float *y, const struct tensor_matrix *W, int64_t tile_first, int64_t tile_end,
                    const void *act, const float *x, int64_t n_rows)
 {
-    static void (*const by_type[])(const struct job *) = {
-        [TENSOR_F32] = f32,     [TENSOR_F16] = f16,       [TENSOR_BF16] = bf16,
-        [TENSOR_Q4_0] = q4_0,   [TENSOR_Q4_1] = q4_1,     [TENSOR_Q5_0] = q5_0,
-        [TENSOR_Q5_1] = q5_1,   [TENSOR_Q8_0] = q8_0,     [TENSOR_Q2_K] = q2_k,
-        [TENSOR_Q3_K] = q3_k,   [TENSOR_Q4_K] = q4_k,     [TENSOR_Q5_K] = q5_k,
-        [TENSOR_Q6_K] = q6_k,   [TENSOR_IQ4_NL] = iq4_nl, [TENSOR_IQ4_XS] = iq4_xs,
-        [TENSOR_MXFP4] = mxfp4,
-    };
+#define BY_TYPE(type, name) [type] = name,
+    static void (*const by_type[])(const struct job *) = { X86_TYPES(BY_TYPE) };
     const struct job job = { y, W, tile_first, tile_end, act, x, n_rows };
     by_type[W->type](&job);
 }
