@@ -2,17 +2,10 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <unistd.h>
 
+#include "base/mem.h"
 #include "tensor/tensor.h"
 #include "valet/engine.h"
-
-static uint64_t machine_bytes(void)
-{
-    long pages = sysconf(_SC_PHYS_PAGES);
-    long page_bytes = sysconf(_SC_PAGE_SIZE);
-    return pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
-}
 
 void memory_plan_make(const struct model *m, struct memory_plan *out)
 {
@@ -31,7 +24,7 @@ void memory_plan_make(const struct model *m, struct memory_plan *out)
         .kv_sequences = (uint64_t)defaults.rows_max * blocks * block_bytes,
         .activations = model_state_bytes(m, defaults.rows_max + defaults.chunk_max) +
                        (uint64_t)defaults.rows_max * (uint64_t)p->vocab * sizeof(float),
-        .machine = machine_bytes(),
+        .machine = mem_machine_bytes(),
     };
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/fault.h"
@@ -145,4 +146,11 @@ const char *mem_tag_name(enum mem_tag tag)
         "template", "engine", "http", "api",    "server",
     };
     return names[tag];
+}
+
+uint64_t mem_machine_bytes(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES);
+    long page_bytes = sysconf(_SC_PAGE_SIZE);
+    return pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
 }

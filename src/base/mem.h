@@ -55,4 +55,7 @@ uint64_t mem_alloc_count(void);
 /* The lower-case name of a tag. */
 const char *mem_tag_name(enum mem_tag tag);
 
+/* Memory of this machine in bytes, 0: unknown. */
+uint64_t mem_machine_bytes(void);
+
 #endif

@@ -11,7 +11,6 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/atom.h"
@@ -67,9 +66,7 @@ static int32_t blocks_for(int64_t tokens)
 /* Half of the memory that the weights leave. */
 static uint64_t kv_bytes_auto_max(const struct valet_model *m)
 {
-    long pages = sysconf(_SC_PHYS_PAGES);
-    long page_bytes = sysconf(_SC_PAGE_SIZE);
-    uint64_t total = pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
+    uint64_t total = mem_machine_bytes();
     uint64_t weights = m->model->weight_bytes + m->model->packed_bytes;
     return total > weights ? (total - weights) / 2 : 0;
 }

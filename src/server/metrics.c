@@ -61,13 +61,6 @@ static enum base_err write_samples(struct base_buf *out, const struct dialect *d
 
 /* ---- classes ---- */
 
-static const char *const g_classes[PARK_CLASS_COUNT] = {
-    [PARK_CLASS_CRITICAL] = "critical",
-    [PARK_CLASS_HIGH] = "high",
-    [PARK_CLASS_NORMAL] = "normal",
-    [PARK_CLASS_LOW] = "low",
-};
-
 /* A number of every class: the uint64_t at `offset` of struct park_class_stats. */
 static enum base_err write_by_class(struct base_buf *out, const struct dialect *d,
                                     const struct park_stats *pool, const char *name, enum kind kind,
@@ -79,7 +72,7 @@ static enum base_err write_by_class(struct base_buf *out, const struct dialect *
         uint64_t value;
         memcpy(&value, (const char *)&pool->classes[c] + offset, sizeof value);
         rc = buf_printf(out, "%s%s{%s,class=\"%s\"} %" PRIu64 "\n", d->prefix, name, d->labels,
-                        g_classes[c], value);
+                        park_class_name((enum park_class)c), value);
     }
     return rc;
 }
@@ -98,16 +91,18 @@ static enum base_err write_histograms(struct base_buf *out, const struct dialect
         for (int b = 0; b < PARK_BUCKETS - 1 && !rc; b++) {
             below += h.buckets[b];
             rc = buf_printf(out, "%s%s_bucket{%s,class=\"%s\",le=\"%g\"} %" PRIu64 "\n", d->prefix,
-                            name, d->labels, g_classes[c], (double)(1ull << b) * 1e-3, below);
+                            name, d->labels, park_class_name((enum park_class)c),
+                            (double)(1ull << b) * 1e-3, below);
         }
         if (!rc)
             rc = buf_printf(out,
                             "%s%s_bucket{%s,class=\"%s\",le=\"+Inf\"} %" PRIu64 "\n"
                             "%s%s_sum{%s,class=\"%s\"} %.9g\n"
                             "%s%s_count{%s,class=\"%s\"} %" PRIu64 "\n",
-                            d->prefix, name, d->labels, g_classes[c], h.count, d->prefix, name,
-                            d->labels, g_classes[c], (double)h.sum_ns * 1e-9, d->prefix, name,
-                            d->labels, g_classes[c], h.count);
+                            d->prefix, name, d->labels, park_class_name((enum park_class)c),
+                            h.count, d->prefix, name, d->labels,
+                            park_class_name((enum park_class)c), (double)h.sum_ns * 1e-9, d->prefix,
+                            name, d->labels, park_class_name((enum park_class)c), h.count);
     }
     return rc;
 }
