@@ -362,7 +362,7 @@ START_TEST(read_ahead_is_bounded)
     }
     client_send_text(&c, &get[sent % one]);
     rig_stats();
-    ck_assert_uint_le(mem_live_bytes(MEM_HTTP) - before, 4096);
+    ck_assert_uint_le(mem_live_bytes(MEM_HTTP), before + 4096);
     rig_respond_held("x");
     expect_body(&c, 200, "x");
     for (size_t i = 0; i < sent / one + 1; i++)
@@ -383,19 +383,19 @@ START_TEST(answers_to_pipelined_requests_are_bounded)
     uint64_t before = mem_live_bytes(MEM_HTTP);
     for (int i = 0; i < COUNT; i++)
         client_send_text(&c, "GET /bytes?100000 HTTP/1.1\r\nHost: a\r\n\r\n");
-    uint64_t most = 0;
+    uint64_t most = before; /* may have had a part of a handshake */
     uint64_t requests = 0;
     for (int quiet = 0; quiet < 20; quiet++) { /* until no more of them are answered */
         struct http_stats s = rig_stats();
         if (s.requests != requests)
             quiet = 0;
         requests = s.requests;
-        if (mem_live_bytes(MEM_HTTP) - before > most)
-            most = mem_live_bytes(MEM_HTTP) - before;
+        uint64_t bytes = mem_live_bytes(MEM_HTTP);
+        most = bytes > most ? bytes : most;
         poll(NULL, 0, 5);
     }
     ck_assert_uint_lt(requests, COUNT);
-    ck_assert_uint_le(most, 1000000);
+    ck_assert_uint_le(most, before + 1000000);
     for (int i = 0; i < COUNT; i++)
         ck_assert_uint_eq(client_reply(&c, false)->body_len, SIZE);
     client_close(&c);
