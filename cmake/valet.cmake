@@ -54,7 +54,7 @@ function(valet_test tier folder name)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_link_libraries(${target} PRIVATE valet_${folder} ${arg_LINK} PkgConfig::CHECK)
   if(NOT arg_TIMEOUT)
-    set(arg_TIMEOUT 120)
+    set(arg_TIMEOUT 600)
   endif()
   add_test(NAME ${tier}.${folder}.${name} COMMAND ${target} ${arg_ARGS}
            WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})

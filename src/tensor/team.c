@@ -20,14 +20,15 @@
 
 #include "base/assert.h"
 #include "base/atom.h"
+#include "base/clock.h"
 #include "base/lock.h"
 #include "base/mem.h"
 #include "base/thread.h"
 
 enum {
     MEMBERS_MAX = 256,
-    SPINS_IDLE = 20000, /* about 50 us between the jobs of a step */
-    SPINS_DONE = 20000,
+    SPIN_NS = 50000,  /* longer than what lies between two jobs of a step */
+    SPIN_PAUSES = 16, /* between two looks at the clock; one takes 40 to 140 cycles by CPU */
     TILE_BITS = 32
 };
 
@@ -61,6 +62,11 @@ static inline void cpu_relax(void)
 #endif
 }
 
+static uint64_t now_ns(void)
+{
+    return clock_now_ns(&base_clock_monotonic);
+}
+
 /* Works on job number `job` until no tile of it is left to claim. */
 static void work(struct team *t, uint32_t job)
 {
@@ -92,12 +98,15 @@ static uint32_t job_number(struct team *t)
 /* Returns the number of a job newer than `seen`; the same number means: stop. */
 static uint32_t wait_for_job(struct team *t, uint32_t seen)
 {
-    for (int i = 0; i < SPINS_IDLE; i++) {
-        uint32_t job = job_number(t);
-        if (job != seen || atom_load_relaxed(&t->stop))
-            return job;
-        cpu_relax();
-    }
+    uint64_t end = now_ns() + SPIN_NS;
+    do {
+        for (int i = 0; i < SPIN_PAUSES; i++) {
+            uint32_t job = job_number(t);
+            if (job != seen || atom_load_relaxed(&t->stop))
+                return job;
+            cpu_relax();
+        }
+    } while (now_ns() < end);
     lock_take(&t->lock);
     atomic_fetch_add(&t->sleepers, 1);
     while (job_number(t) == seen && !atomic_load(&t->stop))
@@ -172,11 +181,14 @@ int team_size(const struct team *t)
 
 static void wait_until_done(struct team *t, int64_t count)
 {
-    for (int i = 0; i < SPINS_DONE; i++) {
-        if (atom_load_acquire(&t->done) == count) /* partner: the add in work */
-            return;
-        cpu_relax();
-    }
+    uint64_t end = now_ns() + SPIN_NS;
+    do {
+        for (int i = 0; i < SPIN_PAUSES; i++) {
+            if (atom_load_acquire(&t->done) == count) /* partner: the add in work */
+                return;
+            cpu_relax();
+        }
+    } while (now_ns() < end);
     lock_take(&t->lock);
     atomic_store(&t->caller_asleep, true);
     while (atomic_load(&t->done) != count)

@@ -14,7 +14,7 @@ enum {
     TILE = 16,                /* outputs */
     ROWS = 8,                 /* rows that share a dequantised piece of a weight row */
     PIECE = TENSOR_BLOCK_MAX, /* elements of such a piece: whole blocks of every type */
-    PART = 32,                /* elements that are summed before they join the others */
+    LANES = 8,                /* partial sums of a product: enough to hide an addition's latency */
     HEAD_DIM_MAX = 256
 };
 
@@ -55,6 +55,22 @@ static void ref_act_prepare(void *act, const float *x, int64_t n)
     (void)n;
 }
 
+static double dot(const double *a, const float *b, int64_t n)
+{
+    double lane[LANES] = { 0 };
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        for (int l = 0; l < LANES; l++)
+            lane[l] += a[i + l] * (double)b[i + l];
+    }
+    for (; i < n; i++)
+        lane[0] += a[i] * (double)b[i];
+    double sum = 0;
+    for (int l = 0; l < LANES; l++)
+        sum += lane[l];
+    return sum;
+}
+
 /* One output for up to ROWS rows. */
 static void dot_rows(float *y, int64_t ldy, const struct tensor_matrix *W, int64_t o,
                      const float *x, int64_t n_rows)
@@ -63,17 +79,13 @@ static void dot_rows(float *y, int64_t ldy, const struct tensor_matrix *W, int64
     double sum[ROWS] = { 0 };
     for (int64_t k = 0; k < W->n_in; k += PIECE) {
         float piece[PIECE];
+        double wide[PIECE];
         int64_t n = W->n_in - k < PIECE ? W->n_in - k : PIECE;
         tensor_dequant(W->type, w + tensor_row_bytes(W->type, k), n, piece);
-        for (int64_t r = 0; r < n_rows; r++) {
-            const float *row = x + r * W->n_in + k;
-            for (int64_t first = 0; first < n; first += PART) {
-                double part = 0;
-                for (int64_t i = first; i < n && i < first + PART; i++)
-                    part += (double)piece[i] * (double)row[i];
-                sum[r] += part;
-            }
-        }
+        for (int64_t i = 0; i < n; i++)
+            wide[i] = (double)piece[i];
+        for (int64_t r = 0; r < n_rows; r++)
+            sum[r] += dot(wide, x + r * W->n_in + k, n);
     }
     for (int64_t r = 0; r < n_rows; r++)
         y[r * ldy + o] = (float)sum[r];
