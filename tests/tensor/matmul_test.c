@@ -33,7 +33,7 @@ enum {
 #define COUNT(a) ((int)(sizeof(a) / sizeof(a)[0]))
 
 static const int64_t g_n_out[] = { 1, 7, 8, 9, 15, 16, 17, 31, 33, 100 };
-static const int64_t g_rows[] = { 1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33 };
+static const int64_t g_rows[] = { 1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 33 };
 
 static const struct tensor_isa *g_isas[ISAS_MAX];
 static int g_isa_count;

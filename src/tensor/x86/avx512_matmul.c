@@ -24,7 +24,10 @@
 
 enum {
     TILE = AVX512_TILE,
-    ROWS = 8 /* rows that share a load of weights: 8 sums and 16 integer sums stay in registers */
+    /* Rows that share a load of weights. 8 sums and 16 integer sums stay in registers; with more
+       rows a row's integers go into one register, whose additions other rows hide. */
+    ROWS = 12,
+    ROWS_SPLIT = 8
 };
 
 /* Plain C shifts of 16-bit lanes: intrinsics want literal counts. */
@@ -119,12 +122,16 @@ struct rows {
     struct x86_act at;
 };
 
-/* Four int8 in every lane. */
-X86_INLINE __m512i broadcast4(const uint8_t *p)
+/*
+ * sum += q * p over four inputs, p the same four int8 for every lane. Compilers load p into a
+ * register of its own first, which makes it two instructions and copies of sums.
+ */
+X86_INLINE __m512i add_dot4(__m512i sum, __m512i q, const uint8_t *p)
 {
-    int v;
-    memcpy(&v, p, sizeof v);
-    return _mm512_set1_epi32(v);
+    __asm__ volatile("vpdpbusd %2%{1to16%}, %1, %0"
+                     : "+v"(sum)
+                     : "v"(q), "m"(*(const uint32_t *)(const void *)p));
+    return sum;
 }
 
 X86_INLINE __m512i load(const uint8_t *p)
@@ -278,12 +285,18 @@ struct bytes {
     size_t offset16;
 };
 
-/* The integers of block `b`: the dots of inputs 0..15 and 16..31, or parts of their sum. */
+/* Whether the integers of inputs 0..15 and 16..31 are summed apart. */
+X86_INLINE bool is_split(const struct tensor_form form, const int n)
+{
+    return form.scale_len == 16 || n <= ROWS_SPLIT;
+}
+
+/* The integers of block `b`: the dots of inputs 0..15 and 16..31, or of all in dot0. */
 X86_INLINE void block_dots(__m512i dot0[ROWS], __m512i dot1[ROWS], const struct tensor_form form,
                            __m512i table, const uint8_t *w, int64_t b, const struct rows *a,
                            const struct bytes bytes, const int n)
 {
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int r = 0; r < n; r++) {
         const bool halves = form.scale_len == 16;
         const uint8_t *row = a->row[r];
@@ -302,12 +315,13 @@ X86_INLINE void block_dots(__m512i dot0[ROWS], __m512i dot1[ROWS], const struct 
             q0 = _mm512_shuffle_epi8(table, q0);
             q1 = _mm512_shuffle_epi8(table, q1);
         }
-#pragma GCC unroll 8
-        for (int r = 0; r < n; r++) {
-            const uint8_t *p = a->row[r] + bytes.at + b * X86_BLOCK;
-            dot0[r] = _mm512_dpbusd_epi32(dot0[r], q0, broadcast4(p + 4 * j0));
-            dot1[r] = _mm512_dpbusd_epi32(dot1[r], q1, broadcast4(p + 4 * j1));
-        }
+#pragma GCC unroll 12
+        for (int r = 0; r < n; r++)
+            dot0[r] = add_dot4(dot0[r], q0, a->row[r] + bytes.at + b * X86_BLOCK + 4 * j0);
+        __m512i *dots = is_split(form, n) ? dot1 : dot0;
+#pragma GCC unroll 12
+        for (int r = 0; r < n; r++)
+            dots[r] = add_dot4(dots[r], q1, a->row[r] + bytes.at + b * X86_BLOCK + 4 * j1);
     }
 }
 
@@ -316,12 +330,12 @@ X86_INLINE void block_add(__m512 *sum, const struct tensor_form form, const stru
                           const __m512i dot0[ROWS], const __m512i dot1[ROWS], int64_t b,
                           const struct rows *a, const int n)
 {
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int r = 0; r < n; r++) {
         const uint8_t *row = a->row[r];
         float scale = x86_act_f32(row, a->at.scale, b);
         if (form.scale_len == 32) {
-            __m512i dot = _mm512_add_epi32(dot0[r], dot1[r]);
+            __m512i dot = is_split(form, n) ? _mm512_add_epi32(dot0[r], dot1[r]) : dot0[r];
             sum[r] = add_scaled(sum[r], dot, s->d[0], scale);
             if (form.has_min)
                 sum[r] = add_min(sum[r], s->m[0], x86_act_f32(row, a->at.scaled_sum, b));
@@ -390,7 +404,7 @@ X86_INLINE void tile_rests(__m512 *sum, const enum tensor_type type, const uint8
             block_dots(dot0, dot1, form, table,
                        at + x86_codes_at(type, TILE) + nth * x86_codes_bytes(type, TILE), b, a,
                        rest, n);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
             for (int r = 0; r < n; r++) {
                 __mmask16 m = x86_act_has(a->row[r], &a->at, b) ? 0xffff : 0;
                 __m512 scale =
@@ -404,6 +418,21 @@ X86_INLINE void tile_rests(__m512 *sum, const enum tensor_type type, const uint8
                                                    _mm512_cvtepi32_ps(dot1[r]), sum[r], m);
             }
         }
+    }
+}
+
+/* The same for more rows, a few at a time: it is seldom much. */
+X86_INLINE void tile_rests_many(__m512 *sum, const enum tensor_type type, const uint8_t *w,
+                                int64_t n_blocks, const struct rows *a, const int n)
+{
+    const int some = n < 4 ? n : 4;
+#pragma GCC unroll 3
+    for (int first = 0; first < n; first += some) {
+        struct rows part = { .at = a->at };
+#pragma GCC unroll 4
+        for (int r = 0; r < some; r++)
+            part.row[r] = a->row[first + r];
+        tile_rests(sum + first, type, w, n_blocks, &part, some);
     }
 }
 
@@ -424,7 +453,7 @@ X86_INLINE void tile_plain(__m512 *sum, const enum tensor_type type, const uint8
         __m512 v = type == TENSOR_F32   ? _mm512_loadu_ps(w)
                    : type == TENSOR_F16 ? avx512_load_f16(w)
                                         : load_bf16(w);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
         for (int r = 0; r < n; r++)
             sum[r] = _mm512_fmadd_ps(v, _mm512_set1_ps(x[r * n_in + k]), sum[r]);
     }
@@ -451,42 +480,52 @@ X86_INLINE void tile_rows(const struct job *job, const enum tensor_type type, in
     const uint8_t *w =
         (const uint8_t *)W->packed + (size_t)tile * x86_tile_bytes(type, W->n_in, TILE);
     __m512 sum[ROWS];
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int r = 0; r < n; r++)
         sum[r] = _mm512_setzero_ps();
     if (tensor_form(type).bits == 0) {
         tile_plain(sum, type, w, W->n_in, job->x + row * W->n_in, n);
     } else {
         struct rows a = { .at = x86_act_of(W->n_in) };
-#pragma GCC unroll 8
+#pragma GCC unroll 12
         for (int r = 0; r < n; r++)
             a.row[r] = (const uint8_t *)job->act + (size_t)(row + r) * a.at.row_bytes;
         tile_blocks(sum, type, w, W->n_in / X86_BLOCK, &a, n);
-        tile_rests(sum, type, w, W->n_in / X86_BLOCK, &a, n);
+        tile_rests_many(sum, type, w, W->n_in / X86_BLOCK, &a, n);
     }
     __mmask16 mask = avx512_tail(W->n_out - tile * TILE);
-#pragma GCC unroll 8
+#pragma GCC unroll 12
     for (int r = 0; r < n; r++)
         _mm512_mask_storeu_ps(job->y + (row + r) * W->n_out + tile * TILE, mask, sum[r]);
 }
 
-/* All rows of each tile, 8, 4, 2 or 1 at a time. */
+/* Rows at a time of `left`, of which at most `most`: 12 and 4 take longer than 8 and 8. */
+X86_INLINE int rows_of(int64_t left, const int most)
+{
+    if (left >= most && left - most != 4)
+        return most;
+    return left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+}
+
+/* All rows of each tile. */
 X86_INLINE void tiles(const struct job *job, const enum tensor_type type)
 {
+    const int most = tensor_form(type).scale_len == 16 ? ROWS_SPLIT : ROWS;
     for (int64_t tile = job->tile_first; tile < job->tile_end; tile++) {
-        int64_t r = 0;
-        for (; r + 8 <= job->n_rows; r += 8)
-            tile_rows(job, type, tile, r, 8);
-        if (r + 4 <= job->n_rows) {
-            tile_rows(job, type, tile, r, 4);
-            r += 4;
+        for (int64_t r = 0; r < job->n_rows;) {
+            int n = rows_of(job->n_rows - r, most);
+            if (n == most)
+                tile_rows(job, type, tile, r, most);
+            else if (n == 8)
+                tile_rows(job, type, tile, r, 8);
+            else if (n == 4)
+                tile_rows(job, type, tile, r, 4);
+            else if (n == 2)
+                tile_rows(job, type, tile, r, 2);
+            else
+                tile_rows(job, type, tile, r, 1);
+            r += n;
         }
-        if (r + 2 <= job->n_rows) {
-            tile_rows(job, type, tile, r, 2);
-            r += 2;
-        }
-        if (r < job->n_rows)
-            tile_rows(job, type, tile, r, 1);
     }
 }
 
