@@ -16,7 +16,7 @@
 
 enum {
     CHUNKS_PER_MEMBER = 4,  /* tiles of a job: enough to balance, few enough to claim cheaply */
-    SMALL_FLOATS = 8 * 1024 /* below this an element-wise job runs in the calling thread */
+    SMALL_FLOATS = 4 * 1024 /* below this a job over rows runs in the calling thread */
 };
 
 /* ---- context ---- */
@@ -121,13 +121,17 @@ struct rows_job {
     float eps;
 };
 
-/* Calls `fn` over all rows, split so that small batches stay in the calling thread. */
+/* Calls `fn` over all rows; small batches, and what is a piece already, are one tile. */
 static void run_rows(struct rows_job *job, team_fn fn)
 {
-    job->rows_per_tile =
-        job->n_rows * job->n <= SMALL_FLOATS ? job->n_rows : chunk_len(job->ctx, job->n_rows);
     if (job->n_rows == 0)
         return;
+    if (!job->ctx->team || job->n_rows * job->n <= SMALL_FLOATS) {
+        job->rows_per_tile = job->n_rows;
+        fn(job, 0);
+        return;
+    }
+    job->rows_per_tile = chunk_len(job->ctx, job->n_rows);
     team_run(job->ctx->team, fn, job, (job->n_rows + job->rows_per_tile - 1) / job->rows_per_tile);
 }
 
@@ -135,6 +139,31 @@ static int64_t tile_end_row(const struct rows_job *job, int64_t tile)
 {
     int64_t end = (tile + 1) * job->rows_per_tile;
     return end < job->n_rows ? end : job->n_rows;
+}
+
+struct each_job {
+    struct rows_job rows;
+    struct tensor_ctx piece; /* no team */
+    tensor_rows_fn fn;
+    void *arg;
+};
+
+static void each_tile(void *arg, int64_t tile)
+{
+    struct each_job *job = arg;
+    int64_t first = tile * job->rows.rows_per_tile;
+    struct tensor_ctx ctx = job->piece;
+    job->fn(&ctx, job->arg, first, tile_end_row(&job->rows, tile) - first);
+}
+
+void tensor_each_rows(struct tensor_ctx *ctx, int64_t n_rows, int64_t n, tensor_rows_fn fn,
+                      void *arg)
+{
+    struct each_job job = {
+        .rows = { .ctx = ctx, .n_rows = n_rows, .n = n }, .piece = *ctx, .fn = fn, .arg = arg
+    };
+    job.piece.team = NULL;
+    run_rows(&job.rows, each_tile);
 }
 
 static void rmsnorm_tile(void *arg, int64_t tile)
@@ -237,26 +266,50 @@ void tensor_rope(struct tensor_ctx *ctx, enum tensor_rope_kind kind, float *x, c
 
 /* ---- multiplication ---- */
 
+struct act_job {
+    struct rows_job rows;
+    char *act;
+    size_t row_bytes;
+};
+
 static void act_tile(void *arg, int64_t tile)
 {
-    struct rows_job *job = arg;
-    size_t row_bytes = job->ctx->isa->act_row_bytes(job->n);
-    for (int64_t r = tile * job->rows_per_tile; r < tile_end_row(job, tile); r++)
-        job->ctx->isa->act_prepare((char *)job->ctx->act + (size_t)r * row_bytes,
-                                   job->x + r * job->n, job->n);
+    struct act_job *job = arg;
+    const struct rows_job *rows = &job->rows;
+    for (int64_t r = tile * rows->rows_per_tile; r < tile_end_row(rows, tile); r++)
+        rows->ctx->isa->act_prepare(job->act + (size_t)r * job->row_bytes, rows->x + r * rows->n,
+                                    rows->n);
 }
 
-void tensor_act_set(struct tensor_ctx *ctx, const float *x, int64_t n_rows, int64_t n)
+void tensor_act_begin(struct tensor_ctx *ctx, const float *x, int64_t n_rows, int64_t n)
 {
     ctx->act_x = x;
     ctx->act_rows = n_rows;
     ctx->act_n = n;
-    size_t row_bytes = ctx->isa->act_row_bytes(n);
+    ASSERT(ctx->isa->act_row_bytes(n) * (size_t)n_rows <= ctx->act_bytes);
+}
+
+void tensor_act_fill(struct tensor_ctx *ctx, int64_t first, int64_t n_rows)
+{
+    ASSERT(first + n_rows <= ctx->act_rows);
+    size_t row_bytes = ctx->isa->act_row_bytes(ctx->act_n);
     if (row_bytes == 0)
         return;
-    ASSERT(row_bytes * (size_t)n_rows <= ctx->act_bytes);
-    struct rows_job job = { .ctx = ctx, .x = x, .n_rows = n_rows, .n = n };
-    run_rows(&job, act_tile);
+    struct act_job job = {
+        .rows = { .ctx = ctx,
+                  .x = ctx->act_x + first * ctx->act_n,
+                  .n_rows = n_rows,
+                  .n = ctx->act_n },
+        .act = (char *)ctx->act + (size_t)first * row_bytes,
+        .row_bytes = row_bytes,
+    };
+    run_rows(&job.rows, act_tile);
+}
+
+void tensor_act_set(struct tensor_ctx *ctx, const float *x, int64_t n_rows, int64_t n)
+{
+    tensor_act_begin(ctx, x, n_rows, n);
+    tensor_act_fill(ctx, 0, n_rows);
 }
 
 enum {
@@ -352,31 +405,33 @@ void tensor_kv_copy(struct tensor_kv *kv, uint32_t to, uint32_t from)
     memcpy(kv->data + to * kv->block_bytes, kv->data + from * kv->block_bytes, kv->block_bytes);
 }
 
-struct attention_job {
-    const struct tensor_ctx *ctx;
-    float *out;
-    const float *q;
+/* This layer's part of block 0. */
+static uint8_t *kv_layer(const struct tensor_kv *kv, int64_t layer)
+{
+    ASSERT(layer < kv->n_layers);
+    return kv->data + (size_t)layer * (size_t)kv->n_kv * kv->head_bytes;
+}
+
+struct kv_job {
+    struct rows_job rows;
     const float *k;
     const float *v;
-    struct tensor_kv *kv;
-    uint8_t *kv_layer; /* this layer's part of block 0 */
-    const struct tensor_attention_args *args;
-    const struct tensor_rows *rows;
-    int64_t rows_per_tile; /* of the writing job */
+    const struct tensor_kv *kv;
+    uint8_t *layer;
+    const struct tensor_rows *at;
+    int64_t first; /* row of the batch that is row 0 of the job */
 };
 
 static void kv_write_tile(void *arg, int64_t tile)
 {
-    const struct attention_job *job = arg;
+    const struct kv_job *job = arg;
     const struct tensor_kv *kv = job->kv;
-    int64_t end = (tile + 1) * job->rows_per_tile;
-    if (end > job->rows->n_rows)
-        end = job->rows->n_rows;
-    for (int64_t r = tile * job->rows_per_tile; r < end; r++) {
-        int32_t pos = job->rows->pos[r];
-        uint32_t block = job->rows->blocks[r][pos / TENSOR_KV_BLOCK];
+    int64_t end = job->first + tile_end_row(&job->rows, tile);
+    for (int64_t r = job->first + tile * job->rows.rows_per_tile; r < end; r++) {
+        int32_t pos = job->at->pos[r];
+        uint32_t block = job->at->blocks[r][pos / TENSOR_KV_BLOCK];
         DCHECK(block < kv->block_count);
-        uint8_t *head = job->kv_layer + block * kv->block_bytes;
+        uint8_t *head = job->layer + block * kv->block_bytes;
         for (int64_t h = 0; h < kv->n_kv; h++) {
             int64_t at = (r * kv->n_kv + h) * kv->head_dim;
             kv->isa->kv_write(head + (size_t)h * kv->head_bytes, pos % TENSOR_KV_BLOCK, job->k + at,
@@ -384,6 +439,31 @@ static void kv_write_tile(void *arg, int64_t tile)
         }
     }
 }
+
+void tensor_kv_write(struct tensor_ctx *ctx, struct tensor_kv *kv, int64_t layer, const float *k,
+                     const float *v, const struct tensor_rows *rows, int64_t first, int64_t n_rows)
+{
+    ASSERT(first + n_rows <= rows->n_rows);
+    struct kv_job job = {
+        .rows = { .ctx = ctx, .n_rows = n_rows, .n = 2 * kv->n_kv * kv->head_dim },
+        .k = k,
+        .v = v,
+        .kv = kv,
+        .layer = kv_layer(kv, layer),
+        .at = rows,
+        .first = first,
+    };
+    run_rows(&job.rows, kv_write_tile);
+}
+
+struct attention_job {
+    float *out;
+    const float *q;
+    const struct tensor_kv *kv;
+    const uint8_t *layer;
+    const struct tensor_attention_args *args;
+    const struct tensor_rows *rows;
+};
 
 /*
  * The tile (group of rows, KV head). Groups are cut at fixed row numbers; where a sequence
@@ -405,7 +485,7 @@ static void attention_tile(void *arg, int64_t tile)
         .stride = job->args->n_heads * kv->head_dim,
         .scale = job->args->scale,
         .window = job->args->window,
-        .kv_head = job->kv_layer + (size_t)h * kv->head_bytes,
+        .kv_head = job->layer + (size_t)h * kv->head_bytes,
         .block_bytes = kv->block_bytes,
     };
     while (r < end) {
@@ -420,29 +500,12 @@ static void attention_tile(void *arg, int64_t tile)
     }
 }
 
-void tensor_attention(struct tensor_ctx *ctx, float *out, const float *q, const float *k,
-                      const float *v, struct tensor_kv *kv,
-                      const struct tensor_attention_args *args, const struct tensor_rows *rows)
+void tensor_attention(struct tensor_ctx *ctx, float *out, const float *q,
+                      const struct tensor_kv *kv, const struct tensor_attention_args *args,
+                      const struct tensor_rows *rows)
 {
-    ASSERT(args->n_heads % kv->n_kv == 0 && args->layer < kv->n_layers && args->window >= 0);
-    if (rows->n_rows == 0)
-        return;
-    struct attention_job job = {
-        .ctx = ctx,
-        .out = out,
-        .q = q,
-        .k = k,
-        .v = v,
-        .kv = kv,
-        .kv_layer = kv->data + (size_t)args->layer * (size_t)kv->n_kv * kv->head_bytes,
-        .args = args,
-        .rows = rows,
-        .rows_per_tile = rows->n_rows * kv->n_kv * kv->head_dim <= SMALL_FLOATS
-                             ? rows->n_rows
-                             : chunk_len(ctx, rows->n_rows),
-    };
-    team_run(ctx->team, kv_write_tile, &job,
-             (rows->n_rows + job.rows_per_tile - 1) / job.rows_per_tile);
+    ASSERT(args->n_heads % kv->n_kv == 0 && args->window >= 0);
+    struct attention_job job = { out, q, kv, kv_layer(kv, args->layer), args, rows };
     int64_t groups = (rows->n_rows + kv->isa->attention_rows - 1) / kv->isa->attention_rows;
     team_run(ctx->team, attention_tile, &job, groups * kv->n_kv);
 }

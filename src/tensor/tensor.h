@@ -47,7 +47,7 @@ struct tensor_matrix {
 
 struct tensor_ctx {
     const struct tensor_isa *isa;
-    struct team *team;
+    struct team *team; /* NULL: work in the calling thread */
     /* Prepared activations of the current input; see tensor_act_set. */
     void *act;
     size_t act_bytes;
@@ -80,6 +80,15 @@ void tensor_matrix_row(const struct tensor_matrix *m, int64_t row, float *y);
 
 /* ---- operations over rows ---- */
 
+/*
+ * Several operations in one go, where each alone is too little to be worth splitting: calls `fn`
+ * for pieces of the n_rows rows in the threads of the team. What `fn` does with its context, which
+ * has no team, happens in its thread; it touches nothing of other rows. n: floats of a row.
+ */
+typedef void (*tensor_rows_fn)(struct tensor_ctx *ctx, void *arg, int64_t first, int64_t n_rows);
+void tensor_each_rows(struct tensor_ctx *ctx, int64_t n_rows, int64_t n, tensor_rows_fn fn,
+                      void *arg);
+
 /* y [n_rows][n] = x / sqrt(mean(x^2) + eps) * w, for each row. y may be x. */
 void tensor_rmsnorm(struct tensor_ctx *ctx, float *y, const float *x, const float *w,
                     int64_t n_rows, int64_t n, float eps);
@@ -90,6 +99,10 @@ void tensor_rmsnorm(struct tensor_ctx *ctx, float *y, const float *x, const floa
  * next tensor_act_set.
  */
 void tensor_act_set(struct tensor_ctx *ctx, const float *x, int64_t n_rows, int64_t n);
+
+/* The same by pieces: names the input, then prepares some rows of it, from row `first` on. */
+void tensor_act_begin(struct tensor_ctx *ctx, const float *x, int64_t n_rows, int64_t n);
+void tensor_act_fill(struct tensor_ctx *ctx, int64_t first, int64_t n_rows);
 
 /*
  * y [n_rows][W->n_out] = W x for each row of the input set last.
@@ -175,10 +188,16 @@ struct tensor_rows {
 };
 
 /*
- * Writes k, v [n_rows][n_kv][head_dim] to the cache at each row's position.
- * Then out [n_rows][n_heads][head_dim] = softmax(scale q k^T) v over the keys 0..pos of the
- * row's sequence, or the last `window` of them (0: all), q [n_rows][n_heads][head_dim]; query
- * head h reads KV head h / (n_heads / n_kv).
+ * Writes keys and values of the rows first..first+n_rows-1 of a batch at their positions; k, v
+ * [rows->n_rows][n_kv][head_dim].
+ */
+void tensor_kv_write(struct tensor_ctx *ctx, struct tensor_kv *kv, int64_t layer, const float *k,
+                     const float *v, const struct tensor_rows *rows, int64_t first, int64_t n_rows);
+
+/*
+ * out [n_rows][n_heads][head_dim] = softmax(scale q k^T) v over the keys 0..pos of the row's
+ * sequence, or the last `window` of them (0: all), q [n_rows][n_heads][head_dim]; query head h
+ * reads KV head h / (n_heads / n_kv).
  *
  * Numerics: keys in tiles of 32 from position 0, softmax rescaled after each tile
  * (Milakov, Gimelshein 2018), so the bits do not depend on chunking or on the batch.
@@ -190,8 +209,8 @@ struct tensor_attention_args {
     int64_t window; /* keys a row sees, itself included; 0: all */
 };
 
-void tensor_attention(struct tensor_ctx *ctx, float *out, const float *q, const float *k,
-                      const float *v, struct tensor_kv *kv,
-                      const struct tensor_attention_args *args, const struct tensor_rows *rows);
+void tensor_attention(struct tensor_ctx *ctx, float *out, const float *q,
+                      const struct tensor_kv *kv, const struct tensor_attention_args *args,
+                      const struct tensor_rows *rows);
 
 #endif

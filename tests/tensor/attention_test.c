@@ -217,7 +217,8 @@ static void run_batch(struct cache *c, struct team *team, const struct part *par
         .scale = scale_of(shape),
         .window = shape.window,
     };
-    tensor_attention(&ctx, out.p, q.p, k.p, v.p, &c->kv, &args, &rows);
+    tensor_kv_write(&ctx, &c->kv, args.layer, k.p, v.p, &rows, 0, rows.n_rows);
+    tensor_attention(&ctx, out.p, q.p, &c->kv, &args, &rows);
     tensor_ctx_fini(&ctx);
     at = 0;
     for (int i = 0; i < count; i++) {
@@ -779,7 +780,8 @@ START_TEST(a_batch_of_no_rows_writes_nothing)
         struct guarded none = guarded_take(0, GUARD_AFTER);
         struct tensor_rows rows = { 0 };
         const struct tensor_attention_args args = { .n_heads = 9, .scale = 1 };
-        tensor_attention(&ctx, none.p, none.p, none.p, none.p, &c.kv, &args, &rows);
+        tensor_kv_write(&ctx, &c.kv, args.layer, none.p, none.p, &rows, 0, 0);
+        tensor_attention(&ctx, none.p, none.p, &c.kv, &args, &rows);
         guarded_give(&none);
         tensor_ctx_fini(&ctx);
         give_cache(&c);

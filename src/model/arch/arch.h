@@ -90,24 +90,26 @@ enum base_err arch_load_attention(struct model *m, int32_t layer, bool with_qk_n
 /* ffn_norm, ffn_gate, ffn_up and ffn_down of a layer. */
 enum base_err arch_load_ffn(struct model *m, int32_t layer, struct base_err_info *info);
 
-/* x = embed[id] */
+/*
+ * The residual stream is x + h: each part begins with x += h, and leaves what it adds to x in h,
+ * where an architecture can still norm or scale it.
+ */
+
+/* x = embed[id], h = 0 */
 void arch_embed(const struct model *m, struct model_state *s, const struct model_batch *batch);
 
 /*
- * h = Wo attention(rope(norm_q(Wq y)), rope(norm_k(Wk y)), Wv y) with y = norm(x), and with the
- * biases and norms that the layer has.
+ * x += h; h = Wo attention(rope(norm_q(Wq y)), rope(norm_k(Wk y)), Wv y) with y = norm(x), and with
+ * the biases and norms that the layer has.
  */
 void arch_attention(const struct model *m, int32_t layer, struct model_state *s,
                     struct tensor_kv *kv, const struct tensor_rows *rows);
 
-/* h = Wdown (act(Wgate y) * Wup y) with y = norm(x) */
+/* x += h; h = Wdown (act(Wgate y) * Wup y) with y = norm(x) */
 void arch_ffn(const struct model *m, int32_t layer, struct model_state *s, enum tensor_gate gate,
               int64_t n_rows);
 
-/* x += h */
-void arch_add(const struct model *m, struct model_state *s, int64_t n_rows);
-
-/* logits [out_count][vocab] = Whead norm(x) of the rows that want them. Overwrites x and h. */
+/* logits [out_count][vocab] = Whead norm(x + h) of the rows that want them. Overwrites x and h. */
 void arch_output(const struct model *m, struct model_state *s, const struct model_batch *batch,
                  float *logits);
 

@@ -93,11 +93,10 @@ static enum base_err load(struct model *m, struct base_err_info *info)
     return rc;
 }
 
-/* x += norm(h) */
-static void add_normed(const struct model *m, struct model_state *s, const float *norm, int64_t n)
+/* h = norm(h) */
+static void norm_part(const struct model *m, struct model_state *s, const float *norm, int64_t n)
 {
     tensor_rmsnorm(&s->ctx, s->h, s->h, norm, n, m->params.width, m->params.norm_eps);
-    arch_add(m, s, n);
 }
 
 static void forward(const struct model *m, struct model_state *s, struct tensor_kv *kv,
@@ -113,9 +112,9 @@ static void forward(const struct model *m, struct model_state *s, struct tensor_
     for (int32_t i = 0; i < p->layers; i++) {
         const struct model_layer *l = &m->layers[i];
         arch_attention(m, i, s, kv, rows);
-        add_normed(m, s, l->attn_post_norm, rows->n_rows);
+        norm_part(m, s, l->attn_post_norm, rows->n_rows);
         arch_ffn(m, i, s, TENSOR_GATE_GELU, rows->n_rows);
-        add_normed(m, s, l->ffn_post_norm, rows->n_rows);
+        norm_part(m, s, l->ffn_post_norm, rows->n_rows);
     }
     arch_output(m, s, batch, logits);
 }

@@ -79,9 +79,7 @@ static void forward(const struct model *m, struct model_state *s, struct tensor_
     arch_rope_rotations(m, s, rows);
     for (int32_t i = 0; i < m->params.layers; i++) {
         arch_attention(m, i, s, kv, rows);
-        arch_add(m, s, rows->n_rows);
         arch_ffn(m, i, s, TENSOR_GATE_SILU, rows->n_rows);
-        arch_add(m, s, rows->n_rows);
     }
     arch_output(m, s, batch, logits);
 }

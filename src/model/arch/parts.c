@@ -1,6 +1,5 @@
 /*
- * Parts of a forward pass that architectures share. Each reads the residual stream x; what it
- * adds to x is left in h, so that an architecture can still norm or scale it.
+ * Parts of a forward pass that architectures share. The residual stream: see arch.h.
  */
 #include <string.h>
 
@@ -65,21 +64,54 @@ enum base_err arch_load_ffn(struct model *m, int32_t layer, struct base_err_info
 
 /* ---- computing ---- */
 
+/* What a step over pieces of a batch works on. */
+struct part {
+    const struct model *m;
+    const struct model_layer *layer;
+    struct model_state *s;
+    struct tensor_kv *kv;
+    const struct tensor_rows *rows;
+    const float *norm;
+    enum tensor_gate gate;
+    int32_t layer_number;
+};
+
 void arch_embed(const struct model *m, struct model_state *s, const struct model_batch *batch)
 {
+    int64_t width = m->params.width;
     for (int64_t r = 0; r < batch->rows.n_rows; r++)
-        tensor_matrix_row(&m->embed, batch->ids[r], s->x + r * m->params.width);
+        tensor_matrix_row(&m->embed, batch->ids[r], s->x + r * width);
+    memset(s->h, 0, (size_t)(batch->rows.n_rows * width) * sizeof(float));
 }
 
-/* q, k, v from h: matrices, biases, norms, rotations. */
-static void make_qkv(const struct model *m, const struct model_layer *l, struct model_state *s,
-                     int64_t n)
+/* x += h, then h = norm(x), the next input. */
+static void add_and_norm(struct tensor_ctx *ctx, void *arg, int64_t first, int64_t n)
 {
-    const struct model_params *p = &m->params;
-    struct tensor_ctx *ctx = &s->ctx;
-    tensor_matmul_many(ctx, (float *const[]){ s->q, s->k, s->v },
-                       (const struct tensor_matrix *const[]){ &l->attn_q, &l->attn_k, &l->attn_v },
-                       3);
+    const struct part *part = arg;
+    int64_t width = part->m->params.width;
+    float *x = part->s->x + first * width;
+    float *h = part->s->h + first * width;
+    tensor_add(ctx, x, h, n, width);
+    tensor_rmsnorm(ctx, h, x, part->norm, n, width, part->m->params.norm_eps);
+    tensor_act_fill(ctx, first, n);
+}
+
+static void begin_part(const struct part *part, const float *norm, int64_t n)
+{
+    struct part p = *part;
+    p.norm = norm;
+    int64_t width = p.m->params.width;
+    tensor_act_begin(&p.s->ctx, p.s->h, n, width);
+    tensor_each_rows(&p.s->ctx, n, width, add_and_norm, &p);
+}
+
+/* Biases, norms and rotations of q, k, v; then keys and values go to the cache. */
+static void finish_qkv(struct tensor_ctx *ctx, void *arg, int64_t first, int64_t n)
+{
+    const struct part *part = arg;
+    const struct model_params *p = &part->m->params;
+    const struct model_layer *l = part->layer;
+    const struct model_state *s = part->s;
     const struct {
         float *x;
         int64_t heads;
@@ -92,16 +124,17 @@ static void make_qkv(const struct model *m, const struct model_layer *l, struct 
         { s->v, p->kv_heads, l->attn_v_bias, NULL, false },
     };
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        float *x = parts[i].x;
         int64_t heads = parts[i].heads;
+        float *x = parts[i].x + first * heads * p->head_dim;
         if (parts[i].bias)
             tensor_add_bias(ctx, x, parts[i].bias, n, heads * p->head_dim);
         if (parts[i].norm)
             tensor_rmsnorm(ctx, x, x, parts[i].norm, n * heads, p->head_dim, p->norm_eps);
         if (parts[i].turns)
-            tensor_rope(ctx, m->arch->rope_kind, x, s->rot[l->rope], n, heads, p->head_dim,
-                        p->rope_dim / 2);
+            tensor_rope(ctx, part->m->arch->rope_kind, x, s->rot[l->rope] + first * p->rope_dim, n,
+                        heads, p->head_dim, p->rope_dim / 2);
     }
+    tensor_kv_write(ctx, part->kv, part->layer_number, s->k, s->v, part->rows, first, n);
 }
 
 void arch_attention(const struct model *m, int32_t layer, struct model_state *s,
@@ -109,19 +142,35 @@ void arch_attention(const struct model *m, int32_t layer, struct model_state *s,
 {
     const struct model_params *p = &m->params;
     const struct model_layer *l = &m->layers[layer];
+    struct part part = {
+        .m = m, .layer = l, .s = s, .kv = kv, .rows = rows, .layer_number = layer
+    };
     struct tensor_ctx *ctx = &s->ctx;
     int64_t n = rows->n_rows;
-    tensor_rmsnorm(ctx, s->h, s->x, l->attn_norm, n, p->width, p->norm_eps);
-    tensor_act_set(ctx, s->h, n, p->width);
-    make_qkv(m, l, s, n);
+    int64_t q_width = (int64_t)p->heads * p->head_dim;
+    begin_part(&part, l->attn_norm, n);
+    tensor_matmul_many(ctx, (float *const[]){ s->q, s->k, s->v },
+                       (const struct tensor_matrix *const[]){ &l->attn_q, &l->attn_k, &l->attn_v },
+                       3);
+    tensor_each_rows(ctx, n, q_width, finish_qkv, &part);
     const struct tensor_attention_args args = {
         .layer = layer, .n_heads = p->heads, .scale = p->attn_scale, .window = l->window
     };
-    tensor_attention(ctx, s->attn, s->q, s->k, s->v, kv, &args, rows);
-    tensor_act_set(ctx, s->attn, n, (int64_t)p->heads * p->head_dim);
+    tensor_attention(ctx, s->attn, s->q, kv, &args, rows);
+    tensor_act_set(ctx, s->attn, n, q_width);
     tensor_matmul(ctx, s->h, &l->attn_o);
     if (l->attn_o_bias)
         tensor_add_bias(ctx, s->h, l->attn_o_bias, n, p->width);
+}
+
+/* gate = act(gate) * up, the next input. */
+static void apply_gate(struct tensor_ctx *ctx, void *arg, int64_t first, int64_t n)
+{
+    const struct part *part = arg;
+    int64_t ffn = part->m->params.ffn;
+    float *gate = part->s->gate + first * ffn;
+    tensor_gated(ctx, part->gate, gate, gate, part->s->up + first * ffn, n, ffn);
+    tensor_act_fill(ctx, first, n);
 }
 
 void arch_ffn(const struct model *m, int32_t layer, struct model_state *s, enum tensor_gate gate,
@@ -129,31 +178,31 @@ void arch_ffn(const struct model *m, int32_t layer, struct model_state *s, enum 
 {
     const struct model_params *p = &m->params;
     const struct model_layer *l = &m->layers[layer];
+    struct part part = { .m = m, .layer = l, .s = s, .gate = gate };
     struct tensor_ctx *ctx = &s->ctx;
-    tensor_rmsnorm(ctx, s->h, s->x, l->ffn_norm, n_rows, p->width, p->norm_eps);
-    tensor_act_set(ctx, s->h, n_rows, p->width);
+    begin_part(&part, l->ffn_norm, n_rows);
     tensor_matmul_many(ctx, (float *const[]){ s->gate, s->up },
                        (const struct tensor_matrix *const[]){ &l->ffn_gate, &l->ffn_up }, 2);
-    tensor_gated(ctx, gate, s->gate, s->gate, s->up, n_rows, p->ffn);
-    tensor_act_set(ctx, s->gate, n_rows, p->ffn);
+    tensor_act_begin(ctx, s->gate, n_rows, p->ffn);
+    tensor_each_rows(ctx, n_rows, p->ffn, apply_gate, &part);
     tensor_matmul(ctx, s->h, &l->ffn_down);
 }
 
-void arch_add(const struct model *m, struct model_state *s, int64_t n_rows)
+/* Row `to` of x [][width] = row `from`. */
+static void move_row(float *x, int64_t width, int64_t to, int64_t from)
 {
-    tensor_add(&s->ctx, s->x, s->h, n_rows, m->params.width);
+    memmove(x + to * width, x + from * width, (size_t)width * sizeof(float));
 }
 
 void arch_output(const struct model *m, struct model_state *s, const struct model_batch *batch,
                  float *logits)
 {
-    const struct model_params *p = &m->params;
     if (batch->out_count == 0)
         return;
-    for (int64_t i = 0; i < batch->out_count; i++) /* ascending: never overwrites a later row */
-        memmove(s->x + i * p->width, s->x + (int64_t)batch->out_rows[i] * p->width,
-                (size_t)p->width * sizeof(float));
-    tensor_rmsnorm(&s->ctx, s->h, s->x, m->out_norm, batch->out_count, p->width, p->norm_eps);
-    tensor_act_set(&s->ctx, s->h, batch->out_count, p->width);
+    for (int64_t i = 0; i < batch->out_count; i++) { /* ascending: never overwrites a later row */
+        move_row(s->x, m->params.width, i, batch->out_rows[i]);
+        move_row(s->h, m->params.width, i, batch->out_rows[i]);
+    }
+    begin_part(&(struct part){ .m = m, .s = s }, m->out_norm, batch->out_count);
     tensor_matmul(&s->ctx, logits, &m->head);
 }
