@@ -377,17 +377,20 @@ X86_INLINE void block_of_16s(__m256 *sum, const enum tensor_type type, const uin
 
 /* A tile of a quantised type, which is a constant: all that follows from it folds away. */
 X86_INLINE void tile_blocks(__m256 *sum, const enum tensor_type type, const uint8_t *w,
-                            int64_t n_blocks, const struct rows *a, const int n)
+                            int64_t n_blocks, const struct rows *a, size_t ahead, const int n)
 {
     const struct tensor_form form = tensor_form(type);
     const __m256i table = table_of(type);
     const int count = x86_group_blocks(type);
+    const int group_lines = (int)((x86_group_bytes(type, TILE) + 63) / 64);
     for (int64_t first = 0; first < n_blocks; first += count, w += x86_group_bytes(type, TILE)) {
         const uint8_t *codes_at = w + x86_codes_at(type, TILE);
         const uint8_t *sc = w + x86_sc_at(type, TILE);
         struct group g = { 0 };
         if (form.has_scales)
             g = load_group(type, w);
+        for (int line = 0; ahead > 0 && line < group_lines; line++)
+            _mm_prefetch((const char *)w + ahead + 64 * line, _MM_HINT_T0);
         for (int64_t b = first; b < first + count; b++) {
             if (form.scale_len == 32)
                 block_of_32(sum, type, table, w, codes_at, sc, &g, b, a, n);
@@ -485,8 +488,8 @@ X86_INLINE void tile_rows(const struct job *job, const enum tensor_type type, in
                           int64_t row, const int n)
 {
     const struct tensor_matrix *W = job->W;
-    const uint8_t *w =
-        (const uint8_t *)W->packed + (size_t)tile * x86_tile_bytes(type, W->n_in, TILE);
+    const size_t tile_bytes = x86_tile_bytes(type, W->n_in, TILE);
+    const uint8_t *w = (const uint8_t *)W->packed + (size_t)tile * tile_bytes;
     __m256 sum[ROWS];
 #pragma GCC unroll 4
     for (int r = 0; r < n; r++)
@@ -498,7 +501,7 @@ X86_INLINE void tile_rows(const struct job *job, const enum tensor_type type, in
 #pragma GCC unroll 4
         for (int r = 0; r < n; r++)
             a.row[r] = (const uint8_t *)job->act + (size_t)(row + r) * a.at.row_bytes;
-        tile_blocks(sum, type, w, W->n_in / X86_BLOCK, &a, n);
+        tile_blocks(sum, type, w, W->n_in / X86_BLOCK, &a, row == 0 ? tile_bytes : 0, n);
         tile_rests(sum, type, w, W->n_in / X86_BLOCK, &a, n);
     }
     int64_t left = W->n_out - tile * TILE;
