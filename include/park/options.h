@@ -50,6 +50,11 @@ struct park_options {
     uint64_t cancel_grace_ms; /* a cancelled ticket ends after it, whatever its task does */
     uint64_t reserve_ms;      /* a reservation that was not used lapses */
 
+    /* The times to come back that refusals name; up to `jitter` (0..1) of a time is added. */
+    uint64_t retry_after_min_ms;
+    uint64_t retry_after_max_ms;
+    double retry_after_jitter;
+
     /*
      * Tickets that have ended stay to be found, and their results readable, within all of
      * these; the oldest leave first. What left is GONE while its tombstone stays. A count of
@@ -89,7 +94,8 @@ struct park_options {
 /*
  * One dimension called "units" and no capacity yet; 512 tasks and 256 MiB may wait. Budgets of
  * 1, 5, 30 and 300 s, aging after 5, 30 and 120 s for every eighth start, reservations for
- * 30 s; all other limits and times are none, and nothing is kept.
+ * 30 s, times to come back of 1 to 60 s that are spread by half; all other limits and times are
+ * none, and nothing is kept.
  */
 PARK_API void park_options_init(struct park_options *options);
 

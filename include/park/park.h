@@ -50,6 +50,11 @@ struct park_work {
     uint64_t run_timeout_ms;
     uint64_t total_timeout_ms;
     park_reservation *reservation; /* used by park_submit, whatever it answers; NULL: none */
+    /*
+     * It starts only while fewer tickets of its tenant run, and is passed over meanwhile. 0: no
+     * limit, nor has a tenant one that has no statistics of its own (options.tenant_count_max).
+     */
+    uint64_t tenant_running_max;
 };
 
 #define PARK_TASKS_MAX 128

@@ -37,6 +37,7 @@ static enum base_err reserve(struct api_call *call, const struct format_kind *ki
     work.payload_bytes = call->request->body.len;
     work.klass = a->schedule.klass;
     work.tenant = call->caller.tenant;
+    work.tenant_running_max = (uint64_t)call->peer.use.running_max;
     work.deadline_ns = a->schedule.deadline_ns;
     if (park_reserve(o->pool, &work, &a->reservation, &refusal) == PARK_OK)
         return OK;

@@ -106,6 +106,8 @@ static void answer_end(struct answer *a, const struct park_status *status)
 {
     struct api_error error;
     if (status->state == PARK_COMPLETED && format_is_complete(&a->format)) {
+        latency_end(&a->api->latency, &a->latency, a->format.prompt_count * a->format.made,
+                    clock_now_ns(a->api->options.clock));
         answer_finish(a, NULL);
         return;
     }
@@ -162,8 +164,10 @@ static enum base_err answer_event(struct answer *a, const struct park_event *raw
     enum base_err rc = E_CORRUPT;
     if (valet_event_decode(&event, raw->data, raw->len) == 0)
         rc = format_note(&a->format, &event);
-    if (!rc)
+    if (!rc) {
+        latency_note(&a->api->latency, &a->latency, &event, clock_now_ns(a->api->options.clock));
         rc = a->stream ? stream_event(a, &event) : format_collect(&a->format, a->kind, &event);
+    }
     return rc ? answer_error(rc, error) : OK;
 }
 

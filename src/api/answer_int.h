@@ -11,6 +11,7 @@ struct answer {
     park_ticket *ticket; /* one reference */
     struct api_peer peer;
     struct format format;
+    struct latency_answer latency;
     struct pulse pulse; /* in api->early, then in api->beats */
     uint64_t cursor;    /* event seq */
     uint64_t begin_ns;  /* submitted */

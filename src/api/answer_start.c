@@ -71,6 +71,7 @@ void answer_destroy(struct answer *a)
     pulse_clear(&a->pulse);
     a->api->stats.streams -= a->started;
     format_fini(&a->format);
+    mem_free(a->latency.choices);
     mem_free(a);
 }
 
@@ -88,7 +89,12 @@ static struct answer *answer_create(struct api_call *call, const struct format_k
     a->peer = call->peer;
     a->stream = params->stream;
     memcpy(a->tenant, call->caller.tenant, strlen(call->caller.tenant));
-    if (format_init(&a->format, &api->options.model, params, prompts, job)) {
+    a->latency.klass = admission->schedule.klass;
+    a->latency.arrived_ns = call->peer.arrived_ns;
+    a->latency.choices =
+        mem_calloc(MEM_API, (size_t)job->request_count * job->choices, sizeof *a->latency.choices);
+    if (!a->latency.choices || format_init(&a->format, &api->options.model, params, prompts, job)) {
+        mem_free(a->latency.choices);
         mem_free(a);
         return NULL;
     }
@@ -132,6 +138,7 @@ static void work_make(const struct answer *a, struct api_job *job, struct admiss
     work->inbox = a->api->options.inbox;
     work->klass = admission->schedule.klass;
     work->tenant = a->tenant;
+    work->tenant_running_max = (uint64_t)a->peer.use.running_max;
     work->deadline_ns = admission->schedule.deadline_ns;
     work->queue_timeout_ms = admission->schedule.queue_timeout_ms;
     work->reservation = admission->reservation;

@@ -24,7 +24,9 @@ struct api;
 
 /* What is served. Borrowed while the api lives. */
 struct api_model {
-    const char *id;          /* as clients name it */
+    const char *id;             /* as clients name it */
+    const char *const *aliases; /* [alias_count] other names for it */
+    size_t alias_count;
     const char *fingerprint; /* "b0.1.0-9f3a1c22" */
     int64_t created;         /* seconds since 1970 */
     int32_t context;         /* tokens of prompt + answer */
@@ -59,7 +61,20 @@ struct api_caller {
     int64_t requests_per_min; /* of the tenant, each over a window of one minute */
     int64_t tokens_per_min;
     int64_t in_flight_max; /* tickets, parked or running */
+    int64_t running_max;   /* tickets that run; more wait */
 };
+
+/* What may change while the api lives. */
+struct api_settings {
+    bool strict_max_tokens; /* an answer longer than what fits is refused, not shortened */
+    /* The times to come back of 429 and 503; up to `jitter` (0..1) of a time is added. */
+    uint64_t retry_after_min_ms;
+    uint64_t retry_after_max_ms; /* 0: the three defaults */
+    double retry_after_jitter;
+};
+
+/* Answers are shortened; 1 to 60 s, spread by half. */
+void api_settings_init(struct api_settings *settings);
 
 struct api_options {
     struct api_model model;
@@ -86,6 +101,7 @@ struct api_options {
      */
     bool (*authenticate)(void *arg, const struct http_str *key, struct api_caller *out);
     bool metrics_public; /* /metrics needs no key */
+    struct api_settings settings;
 
     /* For api_tick; 0: never. */
     uint64_t early_headers_ms; /* a stream that waits that long gets its headers before an event */
@@ -99,6 +115,9 @@ struct api_options {
  */
 enum base_err api_create(const struct api_options *options, struct api **out,
                          struct base_err_info *info);
+
+/* From now on; copied. */
+void api_configure(struct api *api, const struct api_settings *settings);
 
 /* After http_server_close has called back: no exchange is left. */
 void api_destroy(struct api *api);
@@ -141,5 +160,33 @@ struct api_stats {
 };
 
 void api_stats(const struct api *api, struct api_stats *out);
+
+/* What clients wait for, in seconds from the arrival of the whole request unless it says otherwise. */
+enum api_latency {
+    API_LATENCY_FIRST,     /* the first token of an answer */
+    API_LATENCY_BETWEEN,   /* from one token of a choice to the next */
+    API_LATENCY_PER_TOKEN, /* the mean of that, once for each complete choice */
+    API_LATENCY_WHOLE,     /* the end of a complete answer */
+    API_LATENCY_PREFILL,   /* of a complete answer: from the start to the first token */
+    API_LATENCY_DECODE,    /* of a complete answer: from the first token to the last */
+    API_LATENCY_COUNT
+};
+
+enum {
+    API_BOUNDS_MAX = 22
+};
+
+/* Bucket i counts what was at most bounds[i] and in no bucket before; the last one the rest. */
+struct api_histogram {
+    const double *bounds; /* [bound_count], rising; as long as the program */
+    size_t bound_count;
+    uint64_t buckets[API_BOUNDS_MAX + 1];
+    uint64_t count;
+    double sum_s;
+};
+
+/* Borrowed; grows with what is answered. */
+const struct api_histogram *api_latency(const struct api *api, enum api_latency kind,
+                                        enum park_class klass);
 
 #endif

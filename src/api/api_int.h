@@ -5,6 +5,7 @@
 
 #include "api/api.h"
 #include "api/errors.h"
+#include "api/latency.h"
 #include "api/limits.h"
 #include "api/params.h"
 #include "api/pulse.h"
@@ -31,15 +32,19 @@ struct api {
     struct base_buf frames;                     /* scratch: what one event becomes */
     struct answer *answers[API_ANSWER_BUCKETS]; /* by ticket, see answer.c */
     struct limits limits;
+    struct latency latency;
     struct pulse_list early;                  /* streams without headers yet */
     struct pulse_list beats;                  /* streams with headers */
     uint64_t salt_secret;                     /* keeps the prefixes of tenants apart */
+    char server_id[API_REQUEST_ID_MAX + 1];   /* of the last answer that http made itself */
+    char server_retry[2][24];                 /* in seconds, in ms */
     _Alignas(8) char events[API_EVENT_BYTES]; /* scratch: what was read from a ticket */
 };
 
 /* Whom an answer goes to. */
 struct api_peer {
     struct http_exchange *x;
+    uint64_t arrived_ns;   /* when the whole request was here */
     const char *ticket_id; /* NULL: no work */
     struct limits_use use; /* of the routes that are limited */
     char request_id[API_REQUEST_ID_MAX + 1];
@@ -52,6 +57,7 @@ struct api_call {
     const struct http_request *request; /* borrowed until the exchange ends */
     struct http_str rest;               /* of the path, behind a route that ends in '/' */
     struct api_caller caller;           /* borrowed until the route returns */
+    bool is_counted;                    /* of its tenant's requests, when its head was admitted */
 };
 
 /* ---- answers (reply.c). Each ends the exchange; the status is counted. ---- */
@@ -68,6 +74,9 @@ void api_reply_status(struct api *api, const struct api_peer *peer, int status, 
 /* Starts an SSE answer; its status is counted when it ends. */
 void api_reply_stream(const struct api *api, const struct api_peer *peer);
 
+/* `ms` within the bounds of the configuration; 0 stays 0. */
+uint64_t api_retry_in_bounds(const struct api *api, uint64_t ms);
+
 void api_count_status(struct api *api, int status);
 
 /* ---- routes (routes.c) ---- */
@@ -76,9 +85,19 @@ void api_route(struct api_call *call);
 
 /*
  * Decides by method, path and fields alone whether a request may go on: keys, scopes, method,
- * type of the body. False: the answer has been sent.
+ * type of the body, requests of its tenant, where it is counted. False: the answer has been sent.
  */
 bool api_route_admit(struct api_call *call);
+
+/* A route as the outside sees it. */
+struct api_route {
+    const char *path; /* ends in '/': also everything behind it */
+    bool post;        /* else GET and HEAD */
+    unsigned scope;   /* of enum api_scope; 0: open to all */
+};
+
+/* The i-th route; false behind the last. */
+bool api_route_at(size_t i, struct api_route *out);
 
 /* Whether a part of the path is `text` once %XX is undone. */
 bool api_percent_is(struct http_str raw, const char *text);
@@ -101,6 +120,9 @@ void api_body_run(struct api_call *call, api_body_fn fn);
 /* Whether work is taken now. */
 enum base_err api_check_ready(const struct api *api, struct api_error *error);
 
+/* Whether this is the model's id or one of its aliases. */
+bool api_is_model(const struct api_model *model, struct http_str name);
+
 /* Whether the model a body names, if any, is served, and the caller may use it. */
 enum base_err api_check_model(const struct api_call *call, const char *name, size_t len,
                               struct api_error *error);
@@ -116,6 +138,9 @@ enum base_err api_auth_model(const struct api_call *call, struct api_error *erro
 bool api_auth_has_model(const struct api_call *call);
 
 /* ---- one file per noun ---- */
+
+/* The description of all routes (OpenAPI 3.1). E_NOMEM, E_TOO_BIG. */
+enum base_err api_openapi_write(struct base_buf *out, const char *version);
 
 void api_answer_gone(struct answer *answer);
 void api_answer_resume(struct answer *answer);
@@ -138,8 +163,10 @@ void api_model_get(struct api_call *call);
 void api_health_get(struct api_call *call);
 void api_ready_get(struct api_call *call);
 void api_version_get(struct api_call *call);
+void api_openapi_get(struct api_call *call);
 void api_metrics_get(struct api_call *call);
 void api_pools_get(struct api_call *call);
 void api_pool_get(struct api_call *call);
+void api_queues_get(struct api_call *call);
 
 #endif

@@ -117,7 +117,8 @@ bool api_auth_has_model(const struct api_call *call)
     const struct api_caller *caller = &call->caller;
     bool found = caller->model_count == 0;
     for (size_t i = 0; i < caller->model_count && !found; i++)
-        found = strcmp(caller->models[i], call->api->options.model.id) == 0;
+        found = api_is_model(&call->api->options.model,
+                             (struct http_str){ caller->models[i], strlen(caller->models[i]) });
     return found;
 }
 

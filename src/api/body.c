@@ -38,11 +38,11 @@ enum base_err api_check_ready(const struct api *api, struct api_error *error)
 enum base_err api_check_model(const struct api_call *call, const char *name, size_t len,
                               struct api_error *error)
 {
-    const char *id = call->api->options.model.id;
-    if (!name || (strlen(id) == len && memcmp(id, name, len) == 0))
-        return api_auth_model(call, error);
+    const struct api_model *model = &call->api->options.model;
     struct http_str got = { name, len };
+    if (!name || api_is_model(model, got))
+        return api_auth_model(call, error);
     return api_error_set(error, API_MODEL_NOT_FOUND, "model",
-                         "model: expected %s, the one model here, got %.*s", id, api_shown_len(got),
-                         got.data);
+                         "model: expected %s, the one model here, got %.*s", model->id,
+                         api_shown_len(got), got.data);
 }

@@ -28,6 +28,8 @@ static enum base_err chat_answer(struct api_call *call, const struct chat_params
     struct api_prompt prompt;
     struct api_job *job;
     enum base_err rc = prompt_make(api, &params->prompt, scratch, &prompt, error);
+    if (!rc && api->options.settings.strict_max_tokens)
+        rc = api_job_check_fit(&api->options.model, &params->common, &prompt, 1, error);
     if (!rc)
         rc = api_job_make(&api->options.model, &params->common, &prompt, 1, &job, error);
     return rc ? rc

@@ -19,6 +19,8 @@ static enum base_err parse_max_new(const struct api_object *body, struct api_par
                              completion, old);
     int64_t asked = completion ? completion : old;
     out->max_new = asked ? (int32_t)asked : PARAMS_FIT;
+    if (asked)
+        out->max_new_field = completion ? "max_completion_tokens" : "max_tokens";
     return OK;
 }
 

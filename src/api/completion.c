@@ -42,11 +42,14 @@ static enum base_err completion_answer(struct api_call *call,
                                        struct admission *admission, struct arena *scratch,
                                        struct api_error *error)
 {
-    const struct api_model *model = &call->api->options.model;
+    const struct api_options *o = &call->api->options;
+    const struct api_model *model = &o->model;
     const struct api_params *common = &params->common;
     struct api_prompt *prompts;
     struct api_job *job;
     enum base_err rc = prompts_make(model, params, scratch, &prompts, error);
+    if (!rc && o->settings.strict_max_tokens)
+        rc = api_job_check_fit(model, common, prompts, params->prompt_count, error);
     if (!rc)
         rc = api_job_make(model, common, prompts, params->prompt_count, &job, error);
     return rc ? rc : answer_start(call, &completion_kind, common, prompts, job, admission, error);

@@ -97,6 +97,7 @@ static enum base_err parse_length(const struct api_object *body, struct api_para
     if (!rc && !max_tokens && !out->echo)
         rc = api_field_wrong(body, "max_tokens", "at least 1 without \"echo\": true");
     out->max_new = (int32_t)max_tokens;
+    out->max_new_field = api_field(body, "max_tokens") ? "max_tokens" : NULL;
     return rc;
 }
 

@@ -269,8 +269,14 @@ static enum api_code row_find(int status, const char *code)
     return found;
 }
 
-size_t api_error_http_body(int status, const char *code, const char *message, char *out,
-                           size_t out_size)
+uint64_t api_error_http_retry_ms(int status, const char *code)
+{
+    enum api_code row = row_find(status, code);
+    return row == API_CODE_COUNT ? 0 : retry_default_ms(row);
+}
+
+size_t api_error_http_body(int status, const char *code, const char *message,
+                           uint64_t retry_after_ms, char *out, size_t out_size)
 {
     enum api_code row = row_find(status, code);
     const char *type = status >= 500 ? "server_error" : "invalid_request_error";
@@ -280,8 +286,9 @@ size_t api_error_http_body(int status, const char *code, const char *message, ch
     text_copy_clean(text, sizeof text, message);
     char name[64];
     text_copy_clean(name, sizeof name, code);
-    json_t *body = json_pack("{s:{s:s,s:s,s:n,s:s}}", "error", "message", text, "type", type,
-                             "param", "code", name);
+    json_t *retry = retry_after_ms ? json_integer((json_int_t)retry_after_ms) : NULL;
+    json_t *body = json_pack("{s:{s:s,s:s,s:n,s:s,s:o*}}", "error", "message", text, "type", type,
+                             "param", "code", name, "retry_after_ms", retry);
     size_t len = body ? json_dumpb(body, out, out_size, JSON_COMPACT) : 0;
     json_decref(body);
     return len <= out_size ? len : 0;

@@ -114,8 +114,14 @@ json_t *api_error_json(const struct api_error *error, bool with_retry);
 /* Retry-After in whole seconds, at least 1. */
 uint64_t api_retry_after_s(uint64_t retry_after_ms);
 
-/* The body of a refusal made below the routes, as http_handler.error_body wants it. */
-size_t api_error_http_body(int status, const char *code, const char *message, char *out,
-                           size_t out_size);
+/*
+ * The body of a refusal made below the routes, as http_handler.error_body wants it; with
+ * retry_after_ms unless that is 0.
+ */
+size_t api_error_http_body(int status, const char *code, const char *message,
+                           uint64_t retry_after_ms, char *out, size_t out_size);
+
+/* When it is worth coming back after such a refusal; 0: never. */
+uint64_t api_error_http_retry_ms(int status, const char *code);
 
 #endif

@@ -27,7 +27,8 @@ struct field {
     enum field_kind kind;
     const char *words; /* each followed by a blank */
     const char *others;
-    const char *only; /* what is taken, for the message */
+    const char *only;  /* what is taken, for the message */
+    const char *types; /* READ: JSON types that it may have besides null, with blanks between */
 };
 
 #define CHAT PARAMS_CHAT
@@ -38,58 +39,60 @@ struct field {
 #define MESSAGES (PARAMS_CHAT | PARAMS_TOKENIZE | PARAMS_TEMPLATE) /* what reads messages */
 
 static const struct field g_fields[] = {
-    { "model", BOTH | MESSAGES | DETOKENIZE, READ, .only = "" },
-    { "messages", MESSAGES, READ, .only = "" },
-    { "prompt", COMPLETION | TOKENIZE, READ, .only = "" },
-    { "max_completion_tokens", CHAT, READ, .only = "" },
-    { "max_tokens", BOTH, READ, .only = "" },
-    { "temperature", BOTH, READ, .only = "" },
-    { "top_p", BOTH, READ, .only = "" },
-    { "top_k", BOTH, READ, .only = "" },
-    { "min_p", BOTH, READ, .only = "" },
-    { "typical_p", BOTH, READ, .only = "" },
-    { "top_n_sigma", BOTH, READ, .only = "" },
-    { "xtc_probability", BOTH, READ, .only = "" },
-    { "xtc_threshold", BOTH, READ, .only = "" },
-    { "presence_penalty", BOTH, READ, .only = "" },
-    { "frequency_penalty", BOTH, READ, .only = "" },
-    { "repetition_penalty", BOTH, READ, .only = "" },
-    { "repeat_penalty", BOTH, READ, .only = "" },
-    { "repeat_last_n", BOTH, READ, .only = "" },
-    { "dry_multiplier", BOTH, READ, .only = "" },
-    { "dry_base", BOTH, READ, .only = "" },
-    { "dry_allowed_length", BOTH, READ, .only = "" },
-    { "dry_penalty_last_n", BOTH, READ, .only = "" },
-    { "dry_sequence_breakers", BOTH, READ, .only = "" },
-    { "mirostat", BOTH, READ, .only = "" },
-    { "mirostat_tau", BOTH, READ, .only = "" },
-    { "mirostat_eta", BOTH, READ, .only = "" },
-    { "logit_bias", BOTH, READ, .only = "" },
-    { "seed", BOTH, READ, .only = "" },
-    { "stop", BOTH, READ, .only = "" },
-    { "stop_token_ids", BOTH, READ, .only = "" },
-    { "min_tokens", BOTH, READ, .only = "" },
-    { "ignore_eos", BOTH, READ, .only = "" },
-    { "include_stop_str_in_output", BOTH, READ, .only = "" },
-    { "stream", BOTH, READ, .only = "" },
-    { "stream_options", BOTH, READ, .only = "" },
-    { "n", BOTH, READ, .only = "" },
-    { "best_of", COMPLETION, READ, .only = "" },
-    { "echo", COMPLETION, READ, .only = "" },
-    { "parse_special", COMPLETION | TOKENIZE, READ, .only = "" },
-    { "logprobs", BOTH, READ, .only = "" },
-    { "top_logprobs", CHAT, READ, .only = "" },
-    { "cache_salt", BOTH, READ, .only = "" },
-    { "return_token_ids", BOTH, READ, .only = "" },
-    { "chat_template_kwargs", MESSAGES, READ, .only = "" },
-    { "enable_thinking", MESSAGES, READ, .only = "" },
-    { "thinking", MESSAGES, READ, .only = "" },
-    { "add_generation_prompt", PARAMS_TOKENIZE | PARAMS_TEMPLATE, READ, .only = "" },
-    { "content", TOKENIZE, READ, .only = "" },
-    { "add_special", TOKENIZE, READ, .only = "" },
-    { "add_special_tokens", TOKENIZE, READ, .only = "" },
-    { "with_pieces", TOKENIZE, READ, .only = "" },
-    { "tokens", DETOKENIZE, READ, .only = "" },
+    { "model", BOTH | MESSAGES | DETOKENIZE, READ, .types = "string" },
+    { "messages", MESSAGES, READ, .types = "array" },
+    { "prompt", COMPLETION, READ, .types = "string array" },
+    { "prompt", TOKENIZE, READ, .types = "string" },
+    { "max_completion_tokens", CHAT, READ, .types = "integer" },
+    { "max_tokens", BOTH, READ, .types = "integer" },
+    { "temperature", BOTH, READ, .types = "number" },
+    { "top_p", BOTH, READ, .types = "number" },
+    { "top_k", BOTH, READ, .types = "integer" },
+    { "min_p", BOTH, READ, .types = "number" },
+    { "typical_p", BOTH, READ, .types = "number" },
+    { "top_n_sigma", BOTH, READ, .types = "number" },
+    { "xtc_probability", BOTH, READ, .types = "number" },
+    { "xtc_threshold", BOTH, READ, .types = "number" },
+    { "presence_penalty", BOTH, READ, .types = "number" },
+    { "frequency_penalty", BOTH, READ, .types = "number" },
+    { "repetition_penalty", BOTH, READ, .types = "number" },
+    { "repeat_penalty", BOTH, READ, .types = "number" },
+    { "repeat_last_n", BOTH, READ, .types = "integer" },
+    { "dry_multiplier", BOTH, READ, .types = "number" },
+    { "dry_base", BOTH, READ, .types = "number" },
+    { "dry_allowed_length", BOTH, READ, .types = "integer" },
+    { "dry_penalty_last_n", BOTH, READ, .types = "integer" },
+    { "dry_sequence_breakers", BOTH, READ, .types = "array" },
+    { "mirostat", BOTH, READ, .types = "integer" },
+    { "mirostat_tau", BOTH, READ, .types = "number" },
+    { "mirostat_eta", BOTH, READ, .types = "number" },
+    { "logit_bias", BOTH, READ, .types = "object" },
+    { "seed", BOTH, READ, .types = "integer" },
+    { "stop", BOTH, READ, .types = "string array" },
+    { "stop_token_ids", BOTH, READ, .types = "array" },
+    { "min_tokens", BOTH, READ, .types = "integer" },
+    { "ignore_eos", BOTH, READ, .types = "boolean" },
+    { "include_stop_str_in_output", BOTH, READ, .types = "boolean" },
+    { "stream", BOTH, READ, .types = "boolean" },
+    { "stream_options", BOTH, READ, .types = "object" },
+    { "n", BOTH, READ, .types = "integer" },
+    { "best_of", COMPLETION, READ, .types = "integer" },
+    { "echo", COMPLETION, READ, .types = "boolean" },
+    { "parse_special", COMPLETION | TOKENIZE, READ, .types = "boolean" },
+    { "logprobs", CHAT, READ, .types = "boolean" },
+    { "logprobs", COMPLETION, READ, .types = "integer" },
+    { "top_logprobs", CHAT, READ, .types = "integer" },
+    { "cache_salt", BOTH, READ, .types = "string" },
+    { "return_token_ids", BOTH, READ, .types = "boolean" },
+    { "chat_template_kwargs", MESSAGES, READ, .types = "object" },
+    { "enable_thinking", MESSAGES, READ, .types = "boolean" },
+    { "thinking", MESSAGES, READ, .types = "boolean" },
+    { "add_generation_prompt", PARAMS_TOKENIZE | PARAMS_TEMPLATE, READ, .types = "boolean" },
+    { "content", TOKENIZE, READ, .types = "string" },
+    { "add_special", TOKENIZE, READ, .types = "boolean" },
+    { "add_special_tokens", TOKENIZE, READ, .types = "boolean" },
+    { "with_pieces", TOKENIZE, READ, .types = "boolean" },
+    { "tokens", DETOKENIZE, READ, .types = "array" },
 
     { "user", BOTH, TEXT, .only = "" },
     { "safety_identifier", BOTH, TEXT, .only = "" },
@@ -119,8 +122,8 @@ static const struct field g_fields[] = {
 
     { "reasoning_effort", MESSAGES, WORD, .words = "none minimal low medium high ", .others = "",
       .only = "none, minimal, low, medium or high" },
-    { "priority", BOTH, READ, .only = "" },
-    { "service_tier", BOTH, READ, .only = "" },
+    { "priority", BOTH, READ, .types = "string integer" },
+    { "service_tier", BOTH, READ, .types = "string" },
 
     { "audio", CHAT, PRESENT, .only = "null" },
     { "modalities", CHAT, MODALITIES, .only = "[\"text\"]" },
@@ -256,4 +259,15 @@ const char *params_field(size_t i, unsigned *routes)
         return NULL;
     *routes = g_fields[i].routes;
     return g_fields[i].name;
+}
+
+const char *params_field_types(size_t i)
+{
+    static const char *const types[] = {
+        [TEXT] = "string",   [OBJECT] = "object",    [BOOL] = "boolean", [BOOL_IDLE] = "boolean",
+        [ARRAY] = "array",   [WORD] = "string",      [CALL] = "string",  [PRESENT] = "",
+        [FORMAT] = "object", [MODALITIES] = "array",
+    };
+    const struct field *f = &g_fields[i];
+    return f->kind == READ ? f->types : types[f->kind];
 }

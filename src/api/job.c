@@ -1,5 +1,6 @@
 #include "api/job.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -81,6 +82,22 @@ static bool requests_fill(struct api_job *job, const struct api_model *model,
             r->sampling.seed = random_mix(r->sampling.seed + i);
     }
     return true;
+}
+
+enum base_err api_job_check_fit(const struct api_model *model, const struct api_params *params,
+                                const struct api_prompt *prompts, size_t prompt_count,
+                                struct api_error *error)
+{
+    for (size_t i = 0; params->max_new_field && i < prompt_count; i++) {
+        size_t room = (size_t)model->context - prompts[i].count;
+        if ((size_t)params->max_new > room)
+            return api_error_set(error, API_CONTEXT_LENGTH, params->max_new_field,
+                                 "%s: expected at most %zu, which the prompt of %zu tokens leaves "
+                                 "of the context of %" PRId32 ", got %" PRId32,
+                                 params->max_new_field, room, prompts[i].count, model->context,
+                                 params->max_new);
+    }
+    return OK;
 }
 
 enum base_err api_job_make(const struct api_model *model, const struct api_params *params,

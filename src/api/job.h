@@ -20,6 +20,14 @@ struct api_job {
 };
 
 /*
+ * Whether each answer may be as long as the body asked: API_CONTEXT_LENGTH. E_INVALID. Whoever
+ * does not ask has it shortened to what fits.
+ */
+enum base_err api_job_check_fit(const struct api_model *model, const struct api_params *params,
+                                const struct api_prompt *prompts, size_t prompt_count,
+                                struct api_error *error);
+
+/*
  * Copies params and prompts; sizes the answers. Without a seed of the client's each prompt
  * gets its own, made of params->sampling.seed. *out is NULL on an error.
  * Gives: api_job_destroy.

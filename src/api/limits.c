@@ -8,8 +8,6 @@
 #include "base/random.h"
 
 #define WINDOW_MS 60000.0
-#define RETRY_MS_MIN 1000.0
-#define RETRY_MS_MAX 60000.0
 #define TICKET_MS_DEFAULT 1000.0
 #define MEAN_WEIGHT 0.125 /* of the newest value */
 #define ROUNDING 1e-6     /* of a request or a token, which sums of doubles may be off */
@@ -141,7 +139,17 @@ static struct limits_tenant *tenant_get(struct limits *l, const char *name)
 
 void limits_init(struct limits *l, const struct base_random *random)
 {
+    struct api_settings settings;
     *l = (struct limits){ .random = random };
+    api_settings_init(&settings);
+    limits_set_retry(l, &settings);
+}
+
+void limits_set_retry(struct limits *l, const struct api_settings *settings)
+{
+    l->retry_ms_min = (double)settings->retry_after_min_ms;
+    l->retry_ms_max = (double)settings->retry_after_max_ms;
+    l->retry_jitter = settings->retry_after_jitter;
 }
 
 void limits_fini(struct limits *l)
@@ -157,17 +165,20 @@ void limits_find(struct limits *l, const struct api_caller *caller, struct limit
     *out = (struct limits_use){ .tenant = tenant_get(l, caller->tenant),
                                 .requests_per_min = caller->requests_per_min,
                                 .tokens_per_min = caller->tokens_per_min,
-                                .in_flight_max = caller->in_flight_max };
+                                .in_flight_max = caller->in_flight_max,
+                                .running_max = caller->running_max };
 }
 
 /* ---- decisions ---- */
 
-/* At least a second, spread so that those who were refused together do not come together. */
+/* Within the bounds, spread so that those who were refused together do not come together. */
 static uint64_t retry_ms(const struct limits *l, double base_ms)
 {
     double uniform = (double)(random_u64(l->random) >> 11) / 9007199254740992.0; /* 53 bits */
-    double ms = (base_ms > RETRY_MS_MIN ? base_ms : RETRY_MS_MIN) * (1 + uniform / 2);
-    return (uint64_t)(ms < RETRY_MS_MAX ? ms : RETRY_MS_MAX);
+    double ms = base_ms > l->retry_ms_min ? base_ms : l->retry_ms_min;
+    ms *= 1 + uniform * l->retry_jitter;
+    ms = ms < l->retry_ms_max ? ms : l->retry_ms_max;
+    return ms > 1 ? (uint64_t)ms : 1;
 }
 
 static enum base_err refuse_rate(const struct limits *l, int64_t limit, const char *what,

@@ -39,6 +39,9 @@ struct limits_tenant {
 
 struct limits {
     const struct base_random *random; /* spreads the times to come back */
+    double retry_ms_min;
+    double retry_ms_max;
+    double retry_jitter;
     struct limits_tenant *table[LIMITS_BUCKETS];
     struct limits_tenant *newest; /* idle tenants by the last use */
     struct limits_tenant *oldest;
@@ -53,10 +56,14 @@ struct limits_use {
     int64_t requests_per_min;
     int64_t tokens_per_min;
     int64_t in_flight_max;
+    int64_t running_max; /* which the lot sees to */
 };
 
 void limits_init(struct limits *limits, const struct base_random *random);
 void limits_fini(struct limits *limits);
+
+/* The bounds of the times to come back, at first those of api_settings_init. */
+void limits_set_retry(struct limits *limits, const struct api_settings *settings);
 
 /*
  * The use of a caller's tenant. It lasts until the next call of this function, and between

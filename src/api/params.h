@@ -32,7 +32,8 @@ enum {
 struct api_params {
     const char *model; /* NULL: the default model */
     size_t model_len;
-    int32_t max_new; /* or PARAMS_FIT */
+    int32_t max_new;           /* or PARAMS_FIT */
+    const char *max_new_field; /* where the body said it; NULL: it did not */
     struct valet_sampling sampling;
     bool seeded;
     struct valet_stop stops[VALET_STOPS_MAX]; /* texts point into the body */
@@ -88,5 +89,8 @@ enum base_err params_parse_rest(const struct api_object *body, enum params_route
 
 /* The i-th of the known fields and the routes it belongs to; NULL behind the last. */
 const char *params_field(size_t i, unsigned *routes);
+
+/* The JSON types that it may have here besides null, with blanks between; "": none. */
+const char *params_field_types(size_t i);
 
 #endif

@@ -161,13 +161,25 @@ static uint64_t queue_depth(const struct api *api)
     return stats.tasks_queued;
 }
 
+/* Times that nobody computed, such as that of a drain, know no bounds yet. */
+uint64_t api_retry_in_bounds(const struct api *api, uint64_t ms)
+{
+    const struct api_settings *s = &api->options.settings;
+    if (ms == 0)
+        return 0;
+    if (ms < s->retry_after_min_ms)
+        ms = s->retry_after_min_ms;
+    return ms < s->retry_after_max_ms ? ms : s->retry_after_max_ms;
+}
+
 void api_reply_error(struct api *api, const struct api_peer *peer, const struct api_error *error)
 {
     struct api_error full = *error;
     struct headers h;
     headers_init(&h, api, peer, "application/json");
     if (error->retry_after_ms) {
-        headers_add_retry(&h, error->retry_after_ms);
+        full.retry_after_ms = api_retry_in_bounds(api, error->retry_after_ms);
+        headers_add_retry(&h, full.retry_after_ms);
         if (!error->has_queue)
             full.queue_depth = queue_depth(api);
     }

@@ -22,10 +22,21 @@ static const struct route g_routes[] = {
     { "/v1/health", false, 0, api_health_get },
     { "/ready", false, 0, api_ready_get },
     { "/version", false, 0, api_version_get },
+    { "/openapi.json", false, 0, api_openapi_get },
     { "/metrics", false, API_SCOPE_METRICS, api_metrics_get },
     { "/pools", false, API_SCOPE_INFER, api_pools_get },
     { "/pools/", false, API_SCOPE_INFER, api_pool_get },
+    { "/v1/queues", false, API_SCOPE_INFER, api_queues_get },
 };
+
+bool api_route_at(size_t i, struct api_route *out)
+{
+    if (i >= sizeof g_routes / sizeof g_routes[0])
+        return false;
+    const struct route *r = &g_routes[i];
+    *out = (struct api_route){ r->path, r->post, r->scope };
+    return true;
+}
 
 static bool route_matches(const struct route *route, struct http_str path, struct http_str *rest)
 {
@@ -131,16 +142,6 @@ static enum base_err check_head(struct api_call *call, const struct route **out,
     return rc ? rc : check_type(route, request, error);
 }
 
-bool api_route_admit(struct api_call *call)
-{
-    const struct route *route;
-    struct api_error error;
-    if (!check_head(call, &route, &error))
-        return true;
-    api_reply_error(call->api, &call->peer, &error);
-    return false;
-}
-
 /* Requests that bring a body are counted against the limits of their tenant. */
 static enum base_err check_limits(struct api_call *call, const struct route *route,
                                   struct api_error *error)
@@ -149,19 +150,33 @@ static enum base_err check_limits(struct api_call *call, const struct route *rou
     if (!route->post)
         return OK;
     limits_find(&api->limits, &call->caller, &call->peer.use);
+    if (call->is_counted)
+        return OK;
     return limits_request(&api->limits, &call->peer.use, clock_now_ns(api->options.clock), error);
+}
+
+/* What is decided without a body. False: the answer has been sent. */
+static bool admit(struct api_call *call, const struct route **out)
+{
+    struct api_error error;
+    enum base_err rc = check_head(call, out, &error);
+    if (!rc)
+        rc = check_limits(call, *out, &error);
+    if (rc)
+        api_reply_error(call->api, &call->peer, &error);
+    return rc == OK;
+}
+
+bool api_route_admit(struct api_call *call)
+{
+    const struct route *route;
+    return admit(call, &route);
 }
 
 void api_route(struct api_call *call)
 {
     const struct route *route;
-    struct api_error error;
-    enum base_err rc = check_head(call, &route, &error);
-    if (!rc)
-        rc = check_limits(call, route, &error);
-    if (rc)
-        api_reply_error(call->api, &call->peer, &error);
-    else
+    if (admit(call, &route))
         route->run(call);
 }
 

@@ -184,7 +184,7 @@ static enum base_err parse_models(const char *s, struct arena *arena, struct con
 
 static bool parse_limit(const char *s, int64_t *out)
 {
-    return text_parse_i64(s, 0, INT64_C(1000000000000), out);
+    return text_parse_i64(s, 1, INT64_C(1000000000000), out);
 }
 
 /* "name=value" of a line. */

@@ -124,7 +124,7 @@ static const struct config_option g_options[] = {
         .traits = CONFIG_RELOADABLE, .help = "one start in so many goes to what has aged"),
     ROW("pool.retry_after.min_ms", CONFIG_INT, pool.retry_after_min_ms, "1000", RANGE(0, 3600000),
         .traits = CONFIG_RELOADABLE, .help = "shortest Retry-After of a refusal"),
-    ROW("pool.retry_after.max_ms", CONFIG_INT, pool.retry_after_max_ms, "60000", RANGE(0, 3600000),
+    ROW("pool.retry_after.max_ms", CONFIG_INT, pool.retry_after_max_ms, "60000", RANGE(1, 3600000),
         .traits = CONFIG_RELOADABLE, .help = "longest Retry-After of a refusal"),
     ROW("pool.retry_after.jitter", CONFIG_REAL, pool.retry_after_jitter, "0.5", RANGE(0, 1),
         .traits = CONFIG_RELOADABLE,

@@ -25,7 +25,8 @@ struct http_server;
 struct http_exchange;
 
 enum {
-    HTTP_PEER_BYTES = 46 /* the text of any address, with its zero byte */
+    HTTP_PEER_BYTES = 46,       /* the text of any address, with its zero byte */
+    HTTP_SERVER_HEADERS_MAX = 4 /* of an answer that the server makes itself */
 };
 
 struct http_str {
@@ -81,6 +82,14 @@ struct http_handler {
      */
     size_t (*error_body)(void *arg, int status, const char *code, const char *message, char *out,
                          size_t out_size);
+    /*
+     * Headers for an answer that the server makes itself: a refusal, or a preflight's (204).
+     * Fills out[HTTP_SERVER_HEADERS_MAX] and returns how many; their texts last until the next
+     * call. `request`: what is known of it, at least its fields so far; NULL: nothing is. Called
+     * behind error_body. NULL: none are added.
+     */
+    size_t (*headers)(void *arg, int status, const char *code, const struct http_request *request,
+                      struct http_header *out);
 };
 
 /*

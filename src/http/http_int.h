@@ -219,6 +219,10 @@ void http_listeners_close(struct http_server *server);
 /* Answers for the handler, and makes it the last answer. */
 void http_conn_refuse(struct http_conn *c, enum http_rule rule);
 
+/* The handler's headers for an answer that the server makes itself: how many are in `out`. */
+size_t http_server_headers(struct http_conn *c, int status, const char *code,
+                           struct http_header *out);
+
 /* Counts and logs, no more. */
 void http_refusal_note(struct http_server *server, enum http_rule rule);
 

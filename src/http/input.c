@@ -50,10 +50,13 @@ static void dispatch(struct http_conn *c)
     const struct http_handler *handler = &c->server->handler;
     x->request.body = (struct http_str){ x->body.len ? x->body.data : "", x->body.len };
     begin_exchange(c);
-    if (x->is_preflight)
-        http_respond(x, 204, NULL, 0, NULL, 0);
-    else
+    if (!x->is_preflight) {
         handler->request(handler->arg, x, &x->request);
+        return;
+    }
+    struct http_header headers[HTTP_SERVER_HEADERS_MAX];
+    size_t count = http_server_headers(c, 204, "", headers);
+    http_respond(x, 204, headers, count, NULL, 0);
 }
 
 /* Asks the handler about a request whose body is still to come. */
@@ -113,8 +116,6 @@ static enum http_rule parse_head(struct http_conn *c, struct http_head *head)
     enum http_rule rule =
         http_head_parse(x->head.data, x->head.len, &c->server->limits, x->fields, head);
     x->is_head = http_str_is(head->method, "HEAD");
-    if (rule)
-        return rule;
     x->request = (struct http_request){
         .method = head->method,
         .path = head->path,
@@ -123,6 +124,8 @@ static enum http_rule parse_head(struct http_conn *c, struct http_head *head)
         .field_count = head->field_count,
         .body = { "", 0 },
     };
+    if (rule)
+        return rule;
     x->is_http_1_0 = head->is_http_1_0;
     x->keep_alive = head->keep_alive;
     return judge(c);

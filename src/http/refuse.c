@@ -25,20 +25,34 @@ void http_refusal_note(struct http_server *server, enum http_rule rule)
     log_refusal(server, &info);
 }
 
+size_t http_server_headers(struct http_conn *c, int status, const char *code,
+                           struct http_header *out)
+{
+    const struct http_handler *handler = &c->server->handler;
+    if (!handler->headers)
+        return 0;
+    size_t count = handler->headers(handler->arg, status, code, c->x ? &c->x->request : NULL, out);
+    ASSERT(count <= HTTP_SERVER_HEADERS_MAX);
+    return count;
+}
+
 static enum base_err append_refusal(struct http_conn *c, const struct http_rule_info *info)
 {
     const struct http_handler *handler = &c->server->handler;
-    static const struct http_header type = { "Content-Type", "application/json" };
+    struct http_header headers[HTTP_SERVER_HEADERS_MAX + 1];
     char body[HTTP_ERROR_BODY_BYTES];
     size_t len = 0;
     if (handler->error_body)
         len = handler->error_body(handler->arg, info->status, info->code, info->message, body,
                                   sizeof body);
     ASSERT(len <= sizeof body);
+    size_t header_count = http_server_headers(c, info->status, info->code, headers);
+    if (len)
+        headers[header_count++] = (struct http_header){ "Content-Type", "application/json" };
     const struct http_answer answer = {
         .status = info->status,
-        .headers = &type,
-        .header_count = len ? 1 : 0,
+        .headers = headers,
+        .header_count = header_count,
         .cors_origin = c->x ? c->x->cors_origin : (struct http_str){ NULL, 0 },
         .has_length = true,
         .length = len,

@@ -71,7 +71,8 @@ struct attempt {
     uint64_t starts;           /* of its tasks start now */
     struct park_places places; /* for the others */
     struct park_refusal refusal;
-    double wait_ms; /* until it is worth coming back; negative: never */
+    double wait_ms;          /* until it is worth coming back; negative: never */
+    struct park_retry retry; /* the bounds of that */
 };
 
 static void attempt_init(struct attempt *a, const park_pool *pool, const struct park_work *given)
@@ -129,12 +130,19 @@ static uint64_t due_ns(const struct park_pass *pass, const struct park_work *wor
     return park_time_after_ms(pass->now_ns, pass->pool->options.classes[work->klass].budget_ms);
 }
 
+static bool is_capped_locked(park_pool *pool, const struct park_work *work)
+{
+    return work->tenant_running_max > 0 &&
+           park_order_is_capped_locked(pool, park_tenant_of_locked(pool, work->tenant),
+                                       work->tenant_running_max);
+}
+
 /* How many tasks of the work would start now: nobody passes what goes before (README rule 2). */
 static uint64_t start_count_locked(const struct park_pass *pass, const struct park_work *work,
                                    uint64_t count)
 {
     const park_pool *pool = pass->pool;
-    if (pool->refused_count > 0 || pool->is_paused)
+    if (pool->refused_count > 0 || pool->is_paused || is_capped_locked(pass->pool, work))
         return 0;
     count = park_order_ahead_locked(pool, work->klass, due_ns(pass, work), count);
     return park_books_fit_count_locked(pool, work->klass, &work->need, count);
@@ -217,6 +225,7 @@ static void describe_refusal_locked(struct park_pass *pass, struct attempt *a, e
     a->refusal.position =
         1 + park_order_before_locked(pool, klass, due_ns(pass, &a->work), UINT64_MAX).tasks;
     a->wait_ms = wait_estimate_ms_locked(pool, code, &a->work);
+    a->retry = park_options_retry(&pool->options);
 }
 
 static void count_rejection_locked(struct park_pass *pass, const struct attempt *a)
@@ -245,7 +254,8 @@ static void give_refusal(const park_pool *pool, struct attempt *a, struct park_r
     if (!out)
         return;
     if (a->wait_ms >= 0.0)
-        a->refusal.retry_after_ms = park_retry_after_ms(a->wait_ms, random_u64(&pool->random));
+        a->refusal.retry_after_ms =
+            park_retry_after_ms(&a->retry, a->wait_ms, random_u64(&pool->random));
     *out = a->refusal;
 }
 

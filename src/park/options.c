@@ -22,6 +22,9 @@ void park_options_init(struct park_options *options)
                      { .budget_ms = 300000, .aging_ms = 120000 } },
         .aging_share = 8,
         .reserve_ms = 30000,
+        .retry_after_min_ms = 1000,
+        .retry_after_max_ms = 60000,
+        .retry_after_jitter = 0.5,
     };
 }
 
@@ -76,7 +79,14 @@ bool park_options_are_valid(const struct park_options *o)
 {
     return o->struct_size == sizeof *o && o->name && o->running_max > 0 && dims_are_valid(o) &&
            o->audit_count_max <= AUDIT_MAX && o->worker_count <= PARK_WORKERS_MAX &&
+           o->retry_after_jitter >= 0.0 && o->retry_after_jitter <= 1.0 &&
            (o->worker_count == 0 || o->run);
+}
+
+struct park_retry park_options_retry(const struct park_options *o)
+{
+    return (struct park_retry){ (double)o->retry_after_min_ms, (double)o->retry_after_max_ms,
+                                o->retry_after_jitter };
 }
 
 /* ---- changes ---- */

@@ -1,7 +1,7 @@
 /*
  * Who is next: README rules 2, 20 and 21. Each class has its parked tickets twice, sorted by
  * (due, order) and linked by order, and its requeued tasks. What is next is read from the heads
- * of these; nothing is ever searched.
+ * of these; nothing is searched, but capped tickets are walked over.
  *
  * Invariants (park_check walks them):
  *   1. A ticket is in `parked` and in the chain of its lane if and only if it has parked tasks;
@@ -25,24 +25,56 @@ static park_task *first_parked(park_ticket *ticket)
     return &ticket->tasks[ticket->task_count - ticket->parked_count];
 }
 
-static bool is_waiting(const struct park_lane *lane)
+/* ---- past those whose tenant runs as much as it may: README rule 32 ---- */
+
+bool park_order_is_capped_locked(const park_pool *pool, const struct park_tenant *tenant,
+                                 uint64_t running_max)
 {
-    return lane->requeued.first || lane->parked.first;
+    return running_max > 0 && tenant != &pool->tenants.others &&
+           tenant->counts.running >= running_max;
 }
 
+static bool is_capped(const park_ticket *ticket)
+{
+    return ticket->state == PARK_QUEUED &&
+           park_order_is_capped_locked(ticket->pool, ticket->tenant, ticket->tenant_running_max);
+}
+
+static park_ticket *first_of(const struct park_lane *lane)
+{
+    struct park_node *node = lane->parked.first;
+    while (node && is_capped(ticket_of(node)))
+        node = park_tree_next(node);
+    return node ? ticket_of(node) : NULL;
+}
+
+static park_ticket *oldest_parked(const struct park_lane *lane)
+{
+    park_ticket *ticket = lane->oldest;
+    while (ticket && is_capped(ticket))
+        ticket = ticket->younger;
+    return ticket;
+}
+
+/* ---- the heads of a lane ---- */
+
+/* What starts next in a lane, or NULL. */
 static park_task *head_of(const struct park_lane *lane)
 {
-    return lane->requeued.first ? lane->requeued.first
-                                : first_parked(ticket_of(lane->parked.first));
+    if (lane->requeued.first)
+        return lane->requeued.first;
+    park_ticket *first = first_of(lane);
+    return first ? first_parked(first) : NULL;
 }
 
 /* The task of the oldest ticket that waits in a lane, or NULL. */
 static park_task *oldest_of(const struct park_lane *lane)
 {
     park_task *requeued = lane->requeued.first;
-    if (!lane->oldest || (requeued && requeued->ticket->order <= lane->oldest->order))
+    park_ticket *oldest = oldest_parked(lane);
+    if (!oldest || (requeued && requeued->ticket->order <= oldest->order))
         return requeued;
-    return first_parked(lane->oldest);
+    return first_parked(oldest);
 }
 
 static bool is_aged(const park_pool *pool, const park_ticket *ticket)
@@ -74,7 +106,7 @@ static park_task *oldest_aged(const park_pool *pool, int top, bool *is_behind)
 static int top_class(const park_pool *pool)
 {
     int c = 0;
-    while (c < PARK_CLASS_COUNT && !is_waiting(&pool->lanes[c]))
+    while (c < PARK_CLASS_COUNT && !head_of(&pool->lanes[c]))
         c++;
     return c;
 }
@@ -100,7 +132,8 @@ uint64_t park_order_ahead_locked(const park_pool *pool, enum park_class klass, u
     const struct park_lane *lane = &pool->lanes[klass];
     if (top_class(pool) < (int)klass || lane->requeued.first)
         return 0;
-    if (lane->parked.first && lane->parked.first->key <= due_ns)
+    const park_ticket *first = first_of(lane);
+    if (first && first->node.key <= due_ns)
         return 0;
     bool is_behind;
     oldest_aged(pool, (int)klass, &is_behind);

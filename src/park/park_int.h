@@ -83,6 +83,10 @@ park_task *park_order_next_locked(const park_pool *pool);
 uint64_t park_order_ahead_locked(const park_pool *pool, enum park_class klass, uint64_t due_ns,
                                  uint64_t count);
 
+/* Whether `running_max` (0: no limit) tickets of the tenant run. */
+bool park_order_is_capped_locked(const park_pool *pool, const struct park_tenant *tenant,
+                                 uint64_t running_max);
+
 /* Notes a start, before the task leaves the order. */
 void park_order_note_start_locked(park_pool *pool, const park_task *task);
 
@@ -259,6 +263,7 @@ void park_taker_finish(park_task *task, const struct park_outcome *outcome,
 /* ---- options.c ---- */
 
 bool park_options_are_valid(const struct park_options *options);
+struct park_retry park_options_retry(const struct park_options *options);
 
 /* ---- worker.c ---- */
 

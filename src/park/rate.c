@@ -12,8 +12,7 @@
 #define HALF_LIFE_S 30.0
 #define LN2 0.69314718055994530942
 #define WARM_UP_S 2.0 /* what runs before the first sample is taken to last this long */
-#define RETRY_MS_MIN 1000.0
-#define RETRY_MS_MAX 60000.0
+#define RETRY_MS_MAX 9007199254740992.0 /* where nothing else is said: what a double counts */
 
 void park_rate_advance(struct park_rate *rate, uint64_t now_ns, bool busy)
 {
@@ -41,11 +40,13 @@ double park_rate_per_s(const struct park_rate *rate, uint64_t running_cost)
     return (double)running_cost / WARM_UP_S;
 }
 
-uint64_t park_retry_after_ms(double base_ms, uint64_t random)
+uint64_t park_retry_after_ms(const struct park_retry *retry, double base_ms, uint64_t random)
 {
     /* The minimum comes before the jitter: short waits must be spread, too. */
-    double ms = base_ms > RETRY_MS_MIN ? base_ms : RETRY_MS_MIN;
+    double ms = base_ms > retry->min_ms ? base_ms : retry->min_ms;
+    double max_ms = retry->max_ms > 0.0 ? retry->max_ms : RETRY_MS_MAX;
     double uniform = (double)(random >> 11) / 9007199254740992.0; /* [0, 1) of 53 bits */
-    ms *= 1.0 + 0.5 * uniform;
-    return (uint64_t)(ms < RETRY_MS_MAX ? ms : RETRY_MS_MAX);
+    ms *= 1.0 + retry->jitter * uniform;
+    ms = ms < max_ms ? ms : max_ms;
+    return ms > 1.0 ? (uint64_t)ms : 1;
 }

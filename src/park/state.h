@@ -270,8 +270,9 @@ struct park_ticket {
     uint64_t deadline_ns;  /* the client's; 0: none */
     uint64_t queue_end_ns; /* when its time in the queue is over; PARK_NEVER: never */
     uint64_t total_end_ns;
-    uint64_t run_timeout_ns; /* PARK_NEVER: none */
-    uint64_t order;          /* 1, 2, 3, … in the order of acceptance */
+    uint64_t run_timeout_ns;     /* PARK_NEVER: none */
+    uint64_t order;              /* 1, 2, 3, … in the order of acceptance */
+    uint64_t tenant_running_max; /* 0: no limit */
     uint32_t task_count;
     char id[32];
 

@@ -67,6 +67,7 @@ park_ticket *park_ticket_create(park_pool *pool, const struct park_work *work)
     ticket->payload_bytes = work->payload_bytes;
     ticket->deadline_ns = work->deadline_ns;
     ticket->task_count = work->task_count;
+    ticket->tenant_running_max = work->tenant_running_max;
     ticket->started_ns = PARK_NEVER;
     ticket->outcome = PARK_COMPLETED;
     ticket->failure = PARK_REASON_ERROR;
@@ -186,9 +187,10 @@ void park_status(const park_ticket *ticket, struct park_status *out)
     out->error_code = ticket->error_code;
     memcpy(out->error_text, ticket->error_text, sizeof out->error_text);
     double wait_ms = come_back_ms_locked(ticket);
+    struct park_retry retry = park_options_retry(&pool->options);
     lock_give(&pool->lock);
     if (wait_ms >= 0.0)
-        out->retry_after_ms = park_retry_after_ms(wait_ms, random_u64(&pool->random));
+        out->retry_after_ms = park_retry_after_ms(&retry, wait_ms, random_u64(&pool->random));
 }
 
 void park_cancel(park_ticket *ticket, enum park_reason reason)

@@ -28,6 +28,7 @@ bool server_auth(const struct keys *keys, const struct http_str *key, int64_t no
         .requests_per_min = or_zero(found->requests_per_min),
         .tokens_per_min = or_zero(found->tokens_per_min),
         .in_flight_max = or_zero(found->in_flight_max),
+        .running_max = or_zero(found->running_max),
     };
     return true;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "server/histograms.h"
 
 enum kind {
     COUNTER,
@@ -77,36 +78,6 @@ static enum base_err write_by_class(struct base_buf *out, const struct dialect *
     return rc;
 }
 
-/* A histogram of seconds of every class. Buckets: below 1 ms, 2 ms, 4 ms, ... */
-static enum base_err write_histograms(struct base_buf *out, const struct dialect *d,
-                                      const struct park_stats *pool, const char *name,
-                                      const char *help, size_t offset)
-{
-    enum base_err rc = buf_printf(out, "# HELP %s%s %s\n# TYPE %s%s histogram\n", d->prefix, name,
-                                  help, d->prefix, name);
-    for (int c = 0; c < PARK_CLASS_COUNT && !rc; c++) {
-        struct park_histogram h;
-        memcpy(&h, (const char *)&pool->classes[c] + offset, sizeof h);
-        uint64_t below = 0;
-        for (int b = 0; b < PARK_BUCKETS - 1 && !rc; b++) {
-            below += h.buckets[b];
-            rc = buf_printf(out, "%s%s_bucket{%s,class=\"%s\",le=\"%g\"} %" PRIu64 "\n", d->prefix,
-                            name, d->labels, park_class_name((enum park_class)c),
-                            (double)(1ull << b) * 1e-3, below);
-        }
-        if (!rc)
-            rc = buf_printf(out,
-                            "%s%s_bucket{%s,class=\"%s\",le=\"+Inf\"} %" PRIu64 "\n"
-                            "%s%s_sum{%s,class=\"%s\"} %.9g\n"
-                            "%s%s_count{%s,class=\"%s\"} %" PRIu64 "\n",
-                            d->prefix, name, d->labels, park_class_name((enum park_class)c),
-                            h.count, d->prefix, name, d->labels,
-                            park_class_name((enum park_class)c), (double)h.sum_ns * 1e-9, d->prefix,
-                            name, d->labels, park_class_name((enum park_class)c), h.count);
-    }
-    return rc;
-}
-
 static enum base_err write_classes(struct base_buf *out, const struct dialect *d,
                                    const struct park_stats *pool)
 {
@@ -130,25 +101,16 @@ static enum base_err write_classes(struct base_buf *out, const struct dialect *d
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0] && !rc; i++)
         rc = write_by_class(out, d, pool, numbers[i].name, numbers[i].kind, numbers[i].help,
                             numbers[i].offset);
-    if (!rc)
-        rc = write_histograms(out, d, pool, "queue_seconds",
-                              "From acceptance to the start, or to an end without one.",
-                              offsetof(struct park_class_stats, wait));
-    if (!rc)
-        rc = write_histograms(out, d, pool, "inference_seconds", "From the start to the end.",
-                              offsetof(struct park_class_stats, run));
     return rc;
 }
 
 /* ---- the names that dashboards for vLLM look for ---- */
 
-static enum base_err write_aliases(struct base_buf *out, const char *model,
+static enum base_err write_aliases(struct base_buf *out, const struct dialect *d,
                                    const struct park_stats *pool,
                                    const struct valet_engine_stats *engine,
                                    const struct valet_engine_info *info)
 {
-    struct dialect d = { .prefix = "vllm:" };
-    snprintf(d.labels, sizeof d.labels, "model_name=\"%s\",engine=\"0\"", model);
     const struct sample samples[] = {
         { "num_requests_running", GAUGE, "Requests that run.", NULL, (double)pool->running },
         { "num_requests_waiting", GAUGE, "Requests that wait.", NULL, (double)pool->queued },
@@ -165,7 +127,7 @@ static enum base_err write_aliases(struct base_buf *out, const char *model,
         { "generation_tokens_total", COUNTER, "Tokens generated.", NULL,
           (double)engine->generated_tokens },
     };
-    return write_samples(out, &d, samples, sizeof samples / sizeof samples[0]);
+    return write_samples(out, d, samples, sizeof samples / sizeof samples[0]);
 }
 
 enum base_err metrics_write(const struct metrics_source *source, struct base_buf *out)
@@ -262,9 +224,13 @@ enum base_err metrics_write(const struct metrics_source *source, struct base_buf
           resident_bytes() },
     };
     struct dialect d = { .prefix = "valet_" };
+    struct dialect alias = { .prefix = "vllm:" };
     snprintf(d.labels, sizeof d.labels, "model=\"%s\"", source->model_id);
+    snprintf(alias.labels, sizeof alias.labels, "model_name=\"%s\",engine=\"0\"", source->model_id);
     enum base_err rc = write_samples(out, &d, samples, sizeof samples / sizeof samples[0]);
     if (!rc)
         rc = write_classes(out, &d, &pool);
-    return rc ? rc : write_aliases(out, source->model_id, &pool, &engine, &info);
+    if (!rc)
+        rc = write_aliases(out, &alias, &pool, &engine, &info);
+    return rc ? rc : histograms_write(out, d.labels, alias.labels, &pool, source->api);
 }

@@ -3,8 +3,6 @@
  * everything stays as it is. What may change at run time goes to http and the lot; accepted work
  * is not touched.
  */
-#include <string.h>
-
 #include "base/log.h"
 #include "server/server_int.h"
 #include "server/settings.h"
@@ -17,19 +15,6 @@ const struct config *server_config(const struct server *s)
 const struct valet_config *server_values(const struct server *s)
 {
     return config_values(server_config(s));
-}
-
-/* Keys that are read and checked, and that nothing looks at yet: better said than believed. */
-void server_warn_of_no_effect(const struct server *s)
-{
-    static const char *const keys[] = {
-        "server.strict_max_tokens", "pool.retry_after.min_ms", "pool.retry_after.max_ms",
-        "pool.retry_after.jitter",  "models[].aliases",
-    };
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
-        if (strcmp(config_origin(server_config(s), keys[i]), "default") != 0)
-            log_line(LOG_WARN, "event=config.no_effect key=%s", keys[i]);
-    }
 }
 
 /* Any thread: the loop shall look at the lot's timers. */
@@ -76,6 +61,9 @@ static enum base_err apply(struct server *s, struct base_err_info *info)
     enum park_err rc = park_reconfigure(s->pool, &park);
     if (rc)
         return base_err_set(info, E_INVALID, "the lot: %s", park_strerror(rc));
+    struct api_settings api;
+    settings_api(config, &api);
+    api_configure(s->api, &api);
     return OK;
 }
 

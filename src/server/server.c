@@ -289,6 +289,8 @@ static enum base_err make_api(struct server *s, struct base_err_info *info)
     server_name_tokens(s);
     struct api_options options = {
         .model = { .id = s->model_id,
+                   .aliases = config->model.aliases.items,
+                   .alias_count = config->model.aliases.count,
                    .fingerprint = s->fingerprint,
                    .created = clock_wall_seconds(),
                    .context = engine.context,
@@ -313,6 +315,7 @@ static enum base_err make_api(struct server *s, struct base_err_info *info)
         .heartbeat_ms = (uint64_t)config->server.sse_heartbeat_ms,
         .stream_pause_bytes = config->server.stream_pause_bytes,
     };
+    settings_api(config, &options.settings);
     enum base_err rc = api_create(&options, &s->api, info);
     if (rc)
         return rc;
@@ -419,7 +422,6 @@ enum base_err server_run(const struct config *config, struct base_err_info *info
 {
     struct server s = { .first = config };
     signal(SIGPIPE, SIG_IGN);
-    server_warn_of_no_effect(&s);
     server_name_model(&s);
     if (uv_loop_init(&s.loop) != 0)
         return base_err_set(info, E_NOMEM, "cannot make the event loop");

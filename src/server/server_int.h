@@ -74,7 +74,4 @@ void server_set_lot(struct server *s, struct park_options *options);
 /* Reads configuration, keys and certificate again; on any error nothing changes. */
 void server_reload(struct server *s);
 
-/* Warns of keys that are set and have no effect yet. */
-void server_warn_of_no_effect(const struct server *s);
-
 #endif

@@ -25,6 +25,17 @@ static int32_t or_zero(int64_t number)
     return number == CONFIG_UNSET ? 0 : (int32_t)number; /* the table bounds it */
 }
 
+void settings_api(const struct valet_config *config, struct api_settings *out)
+{
+    const struct config_pool *pool = &config->pool;
+    *out = (struct api_settings){
+        .strict_max_tokens = config->server.strict_max_tokens,
+        .retry_after_min_ms = (uint64_t)pool->retry_after_min_ms,
+        .retry_after_max_ms = (uint64_t)pool->retry_after_max_ms,
+        .retry_after_jitter = pool->retry_after_jitter,
+    };
+}
+
 void settings_engine(const struct valet_config *config, struct valet_engine_options *out)
 {
     const struct config_model *m = &config->model;
@@ -124,6 +135,9 @@ void settings_park(const struct valet_config *config, const struct valet_engine_
     out->run_timeout_ms = (uint64_t)pool->run_timeout_ms;
     out->total_timeout_ms = (uint64_t)pool->timeout_ms;
     out->cancel_grace_ms = (uint64_t)pool->cancel_grace_ms;
+    out->retry_after_min_ms = (uint64_t)pool->retry_after_min_ms;
+    out->retry_after_max_ms = (uint64_t)pool->retry_after_max_ms;
+    out->retry_after_jitter = pool->retry_after_jitter;
     out->audit_count_max = (uint64_t)pool->audit_count_max;
     out->tenant_count_max = TENANTS_MAX;
 }

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 
+#include "api/api.h"
 #include "config/config.h"
 #include "http/http.h"
 #include "park/park.h"
@@ -13,6 +14,7 @@
 /* The lot's word for a class. */
 enum park_class settings_class(enum config_class_id id);
 
+void settings_api(const struct valet_config *config, struct api_settings *out);
 void settings_engine(const struct valet_config *config, struct valet_engine_options *out);
 
 /* `has_keys`: whoever asks has a key, so that names of other sites need no guard. */

@@ -49,6 +49,20 @@ void client_close(struct client *c)
     buf_fini(&c->in);
 }
 
+static void send_all(const struct client *c, const char *data, size_t len)
+{
+    for (size_t sent = 0; sent < len;) {
+        ssize_t n = send(c->fd, data + sent, len - sent, MSG_NOSIGNAL);
+        ck_assert_int_gt(n, 0);
+        sent += (size_t)n;
+    }
+}
+
+void client_send_text(struct client *c, const char *text)
+{
+    send_all(c, text, strlen(text));
+}
+
 void client_send(struct client *c, const char *method, const char *path, const char *fields,
                  const char *body)
 {
@@ -58,11 +72,7 @@ void client_send(struct client *c, const char *method, const char *path, const c
     if (body)
         buf_printf(&out, "Content-Length: %zu\r\n", strlen(body));
     ck_assert_int_eq(buf_printf(&out, "\r\n%s", body ? body : ""), OK);
-    for (size_t sent = 0; sent < out.len;) {
-        ssize_t n = send(c->fd, out.data + sent, out.len - sent, MSG_NOSIGNAL);
-        ck_assert_int_gt(n, 0);
-        sent += (size_t)n;
-    }
+    send_all(c, out.data, out.len);
     buf_fini(&out);
 }
 

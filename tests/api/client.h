@@ -28,6 +28,9 @@ void client_close(struct client *c);
 void client_send(struct client *c, const char *method, const char *path, const char *fields,
                  const char *body);
 
+/* Sends the text as it is. */
+void client_send_text(struct client *c, const char *text);
+
 /* POST /v1/chat/completions with Content-Type: application/json. */
 void client_chat(struct client *c, const char *body);
 

@@ -84,9 +84,14 @@ START_TEST(a_row_that_http_refuses_by_keeps_its_code)
 {
     char out[1024];
     enum api_code code = (enum api_code)_i;
-    size_t len =
-        api_error_http_body(api_error_status(code), api_error_name(code), "why", out, sizeof out);
+    size_t len = api_error_http_body(api_error_status(code), api_error_name(code), "why", 7, out,
+                                     sizeof out);
     json_t *body = json_loadb(out, len, 0, NULL);
+    const json_t *retry = json_object_get(json_object_get(body, "error"), "retry_after_ms");
+    ck_assert_int_eq(json_integer_value(retry), 7);
+    int status = api_error_status(code);
+    ck_assert_int_eq(api_error_http_retry_ms(status, api_error_name(code)) > 0,
+                     status == 429 || status == 503);
     ck_assert_str_eq(text_at(body, "type"), api_error_type(code));
     ck_assert_str_eq(text_at(body, "code"), api_error_name(code));
     ck_assert_str_eq(text_at(body, "message"), "why");
@@ -97,7 +102,7 @@ END_TEST
 START_TEST(http_refusals_without_a_row_still_have_a_body)
 {
     char out[1024];
-    size_t len = api_error_http_body(400, "invalid_request", "bad \xff line", out, sizeof out);
+    size_t len = api_error_http_body(400, "invalid_request", "bad \xff line", 0, out, sizeof out);
     ck_assert_uint_gt(len, 0);
     ck_assert_int_eq(strncmp(out,
                              "{\"error\":{\"message\":\"bad ? line\","
@@ -105,11 +110,13 @@ START_TEST(http_refusals_without_a_row_still_have_a_body)
                              "\"code\":\"invalid_request\"}}",
                              len),
                      0);
-    len = api_error_http_body(505, "version_not_supported", "x", out, sizeof out);
+    len = api_error_http_body(505, "version_not_supported", "x", 0, out, sizeof out);
     json_t *body = json_loadb(out, len, 0, NULL);
     ck_assert_str_eq(text_at(body, "type"), "server_error");
     json_decref(body);
-    ck_assert_uint_eq(api_error_http_body(400, "x", "does not fit", out, 20), 0);
+    ck_assert_uint_eq(api_error_http_body(400, "x", "does not fit", 0, out, 20), 0);
+    ck_assert_uint_eq(api_error_http_retry_ms(505, "version_not_supported"), 0);
+    ck_assert_uint_gt(api_error_http_retry_ms(503, "overloaded"), 0);
 }
 END_TEST
 

@@ -30,6 +30,7 @@ static const struct rig_key g_keys[] = {
     { "rpm-key", { .tenant = "rpm", .scopes = API_SCOPE_INFER, .requests_per_min = 2 } },
     { "tpm-key", { .tenant = "tpm", .scopes = API_SCOPE_INFER, .tokens_per_min = 600 } },
     { "one-key", { .tenant = "one", .scopes = API_SCOPE_INFER, .in_flight_max = 1 } },
+    { "single-key", { .tenant = "single", .scopes = API_SCOPE_INFER, .running_max = 1 } },
 };
 
 static const struct rig_options g_options = { .slots = 2,
@@ -360,6 +361,46 @@ START_TEST(requests_a_minute_are_limited_and_told)
 }
 END_TEST
 
+START_TEST(requests_beyond_the_rate_are_refused_before_their_body)
+{
+    struct rig r;
+    struct client c;
+    struct answer a;
+    struct api_stats stats;
+    struct rig_options options = g_options;
+    static const char head[] =
+        "POST " CHAT_PATH " HTTP/1.1\r\nHost: localhost\r\n" JSON_TYPE BEARER(
+            "rpm-key") "Content-Length: 1000000\r\n\r\n";
+    options.fake_clock = true;
+    rig_start(&r, &options, SCRIPT_ECHO);
+    client_once(r.port, "POST", CHAT_PATH, JSON_TYPE BEARER("rpm-key"), PLAIN, &a);
+    ck_assert_int_eq(a.status, 200);
+    expect_field(&a, "x-ratelimit-remaining-requests", "1"); /* counted once */
+    answer_fini(&a);
+    rig_pass(&r, 60000); /* one without a body is counted, too */
+    client_once(r.port, "POST", CHAT_PATH, JSON_TYPE BEARER("rpm-key"), NULL, &a);
+    expect_field(&a, "x-ratelimit-remaining-requests", "1");
+    answer_error(&a, 400, "invalid_json");
+    client_open(&c, r.port, 0); /* who leaves with half a body has had a request */
+    client_send_text(&c, head);
+    client_send_text(&c, "{");
+    client_send_text(&c, "\"");
+    client_close(&c);
+    client_once(r.port, "GET", "/health", "", NULL, &a);
+    answer_fini(&a);
+    client_open(&c, r.port, 0);
+    client_send_text(&c, head);
+    client_read(&c, false, &a); /* and no byte of the body was sent */
+    expect_field(&a, "x-ratelimit-remaining-requests", "0");
+    expect_field(&a, "Connection", "close");
+    answer_error(&a, 429, "rate_limit_exceeded");
+    client_close(&c);
+    rig_stop_with_stats(&r, &stats);
+    ck_assert_uint_eq(stats.refused_limits, 1);
+    ck_assert_uint_eq(stats.disconnects, 0);
+}
+END_TEST
+
 START_TEST(tokens_a_minute_are_charged_by_what_was_used)
 {
     struct rig r;
@@ -418,6 +459,40 @@ START_TEST(tickets_in_flight_are_limited)
 }
 END_TEST
 
+START_TEST(requests_beyond_those_that_may_run_wait)
+{
+    static const char *const fields[] = { JSON_TYPE BEARER("single-key"),
+                                          JSON_TYPE BEARER("single-key"),
+                                          JSON_TYPE BEARER("rival-key") };
+    struct rig r;
+    struct client clients[3];
+    struct answer a;
+    struct park_stats stats;
+    struct rig_options options = g_options;
+    options.slots = 4;
+    options.held = true;
+    rig_start(&r, &options, SCRIPT_ECHO);
+    for (unsigned i = 0; i < 3; i++) {
+        client_open(&clients[i], r.port, 0);
+        client_send(&clients[i], "POST", CHAT_PATH, fields[i], PLAIN);
+        rig_wait(&r, &r.counts.arrivals, i + 1);
+    }
+    client_once(r.port, "GET", "/health", "", NULL, &a); /* behind the last submission */
+    answer_fini(&a);
+    park_stats(r.pool, &stats);
+    ck_assert_uint_eq(stats.running, 2); /* booked: one of each tenant */
+    ck_assert_uint_eq(stats.queued, 1);
+    rig_release(&r);
+    for (unsigned i = 0; i < 3; i++) {
+        client_read(&clients[i], false, &a);
+        ck_assert_int_eq(a.status, 200);
+        answer_fini(&a);
+        client_close(&clients[i]);
+    }
+    rig_stop(&r);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase = tcase_create("keys");
@@ -431,7 +506,9 @@ int main(void)
     tcase_add_test(tcase, a_unix_socket_needs_no_key);
     tcase_add_test(tcase, tenants_never_share_prefixes);
     tcase_add_test(tcase, requests_a_minute_are_limited_and_told);
+    tcase_add_test(tcase, requests_beyond_the_rate_are_refused_before_their_body);
     tcase_add_test(tcase, tokens_a_minute_are_charged_by_what_was_used);
     tcase_add_test(tcase, tickets_in_flight_are_limited);
+    tcase_add_test(tcase, requests_beyond_those_that_may_run_wait);
     return suite_run("keys", tcase);
 }

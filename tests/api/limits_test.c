@@ -160,6 +160,31 @@ START_TEST(times_to_come_back_are_spread_and_bounded)
 }
 END_TEST
 
+START_TEST(times_to_come_back_have_the_bounds_they_are_given)
+{
+    struct limits l;
+    struct api_error error;
+    struct api_settings settings = { .retry_after_min_ms = 3000, .retry_after_max_ms = 20000 };
+    limits_init(&l, &g_ones);
+    limits_set_retry(&l, &settings); /* and nothing is added */
+    struct limits_use use = find(&l, "a", 60, 0, 0);
+    for (int i = 0; i < 60; i++)
+        ck_assert_int_eq(limits_request(&l, &use, MS, &error), OK);
+    limits_request(&l, &use, MS, &error);
+    ck_assert_uint_eq(error.retry_after_ms, 3000);
+    struct limits_use slow = find(&l, "b", 1, 0, 0);
+    limits_request(&l, &slow, MS, &error);
+    limits_request(&l, &slow, MS, &error);
+    ck_assert_uint_eq(error.retry_after_ms, 20000);
+    settings = (struct api_settings){ .retry_after_max_ms = 60000, .retry_after_jitter = 1 };
+    limits_set_retry(&l, &settings);
+    limits_request(&l, &use, MS, &error);
+    ck_assert_uint_ge(error.retry_after_ms, 1999); /* 1 s and all of it again */
+    ck_assert_uint_le(error.retry_after_ms, 2000);
+    limits_fini(&l);
+}
+END_TEST
+
 START_TEST(answers_are_expected_as_long_as_they_were)
 {
     struct limits l;
@@ -259,6 +284,7 @@ int main(void)
     tcase_add_test(tcase, tokens_are_charged_as_expected_and_corrected_at_the_end);
     tcase_add_test(tcase, tickets_in_flight_are_bounded);
     tcase_add_test(tcase, times_to_come_back_are_spread_and_bounded);
+    tcase_add_test(tcase, times_to_come_back_have_the_bounds_they_are_given);
     tcase_add_test(tcase, answers_are_expected_as_long_as_they_were);
     tcase_add_test(tcase, the_table_is_bounded_and_forgets_the_longest_idle);
     tcase_add_test(tcase, tenants_that_find_no_entry_share_one);

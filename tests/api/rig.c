@@ -520,6 +520,8 @@ void rig_start(struct rig *r, const struct rig_options *options, enum script scr
     pool_start(r, options);
     const struct api_options api = {
         .model = { .id = "org/m",
+                   .aliases = options->aliases,
+                   .alias_count = options->alias_count,
                    .fingerprint = "b0",
                    .created = 1763900000,
                    .context = RIG_CONTEXT,
@@ -540,6 +542,7 @@ void rig_start(struct rig *r, const struct rig_options *options, enum script scr
         .not_ready = on_not_ready,
         .authenticate = options->keys ? on_authenticate : NULL,
         .metrics_public = options->metrics_public,
+        .settings = options->settings,
         .early_headers_ms = options->early_headers_ms,
         .heartbeat_ms = options->heartbeat_ms,
     };

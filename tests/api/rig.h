@@ -57,6 +57,9 @@ struct rig_options {
     uint64_t queue_timeout_ms; /* of all classes; 0: none */
     uint64_t run_timeout_ms;
     uint64_t low_count_max; /* tasks of class low that may wait; 0: no limit of its own */
+    struct api_settings settings;
+    const char *const *aliases; /* [alias_count] of the model */
+    size_t alias_count;
 };
 
 /* A key; NULL: whoever sends none. */

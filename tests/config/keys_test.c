@@ -119,6 +119,7 @@ START_TEST(test_wrong_lines_are_refused)
         { "abcdefghijklmnop a weight=0x1", "weight: '0x1' is not valid" },
         { "abcdefghijklmnop a models=a,,b", "models: 'a,,b' is not valid" },
         { "abcdefghijklmnop a rpm=-1", "rpm: '-1' is not valid" },
+        { "abcdefghijklmnop a max_running=0", "max_running: '0' is not valid" },
         { "abcdefghijklmnop a tpm=1e5", "tpm: '1e5' is not valid" },
         { "abcdefghijklmnop a expires=2027-02-29", "expires: '2027-02-29' is not valid" },
         { "abcdefghijklmnop a expires=2027-13-01", "expires: '2027-13-01' is not valid" },

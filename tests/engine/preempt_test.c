@@ -134,6 +134,29 @@ START_TEST(growth_may_be_refused_at_any_time)
 END_TEST
 
 /* Its full blocks stay while there is room, so what it computes again is less than a block. */
+/* By more urgent work, of which the engine knows nothing. */
+START_TEST(who_is_outranked_gives_way_and_comes_back)
+{
+    open_all(_i);
+    rig_alone(&g_rig, g_jobs, g_expected, JOBS);
+    for (uint64_t seed = 1; seed <= 4; seed++) {
+        struct script s = optimistic(SCRIPT_VICTIM_LATEST, seed);
+        struct valet_engine_stats stats;
+        s.outrank_one_in = 8;
+        s.books_back = seed % 2;
+        /* with blocks for all, and with so few that growth has its victims, too */
+        rig_run(&g_rig, (struct rig_size){ 4, 50, seed < 3 ? 0 : 15, seed == 3 }, &s, &stats);
+        expect_all("seed", seed);
+        ck_assert_int_gt(s.outranked, 10);
+        ck_assert_int_ge(s.preemptions, s.outranked);
+        ck_assert_uint_eq(stats.preemptions, (uint64_t)s.preemptions);
+        if (seed < 3)
+            ck_assert_int_eq(s.preemptions, s.outranked);
+    }
+    rig_close(&g_rig);
+}
+END_TEST
+
 START_TEST(what_was_computed_stays_cached)
 {
     open_all(_i);
@@ -404,6 +427,7 @@ int main(void)
     tcase_add_loop_test(t, all_complete_with_a_third_of_the_blocks, 0, count);
     tcase_add_loop_test(t, any_victim_will_do, fast, count);
     tcase_add_loop_test(t, growth_may_be_refused_at_any_time, fast, count);
+    tcase_add_loop_test(t, who_is_outranked_gives_way_and_comes_back, fast, count);
     tcase_add_loop_test(t, what_was_computed_stays_cached, 0, count);
     tcase_add_loop_test(t, held_text_survives, fast, count);
     tcase_add_loop_test(t, refused_events_and_mirostat_survive, fast, count);

@@ -134,6 +134,8 @@ static size_t script_take(void *arg, struct valet_start *starts, size_t room)
     struct script *s = arg;
     check_allocs(s);
     EXPECT(room >= 1, "asks without room");
+    EXPECT(s->outrank_one_in == 0 || s->is_asked, "takes before it asks who is outranked");
+    s->is_asked = false;
     size_t n = 0;
     struct script_job *job;
     while (n < room && (s->take_max == 0 || n < (size_t)s->take_max) && (job = next_job(s))) {
@@ -260,6 +262,27 @@ static void *script_victim(void *arg)
     if (s->victim == SCRIPT_VICTIM_NONE && s->growing != first)
         return NULL; /* the oldest gets on at the cost of the others, so all do in the end */
     EXPECT(job != first, "the oldest finds no blocks, and nobody else runs");
+    return job;
+}
+
+/* Once in each turn of the engine, before it takes; anybody but the oldest may be named. */
+static void *script_outranked(void *arg)
+{
+    struct script *s = arg;
+    uint64_t steps = script_steps(s->engine);
+    check_allocs(s);
+    EXPECT(!s->is_asked || steps > s->outranked_step || s->waits > s->outranked_wait,
+           "asked twice in a step");
+    s->is_asked = true;
+    s->outranked_step = steps;
+    s->outranked_wait = s->waits;
+    if (s->live < 2 || !one_in(s, s->outrank_one_in))
+        return NULL;
+    s->outranked++;
+    struct script_job *job;
+    do
+        job = &s->jobs[random_next(s) % (uint64_t)s->job_count];
+    while (job->state != SCRIPT_RUNNING || job == oldest(s));
     return job;
 }
 
@@ -473,6 +496,7 @@ void script_run(valet_engine *engine, struct script *s)
         .cancelled = script_cancelled,
         .grow = s->optimistic ? script_grow : NULL,
         .victim = s->optimistic ? script_victim : NULL,
+        .outranked = s->outrank_one_in ? script_outranked : NULL,
         .requeue = s->optimistic ? script_requeue : NULL,
         .emit = script_emit,
         .end = script_end,

@@ -109,6 +109,7 @@ struct script {
     bool books_back;         /* who comes back starts with what it held, not like a new one */
     uint32_t no_grow_one_in; /* one in so many growths is refused, room or not; 0: none */
     uint32_t refuse_one_in;  /* one in so many events is refused; 0: none */
+    uint32_t outrank_one_in; /* in one of so many steps somebody is outranked; 0: never */
     uint64_t seed;
 
     /* kept by the script */
@@ -125,6 +126,10 @@ struct script {
     bool refused_growth; /* the last answer of `grow` was no; a victim may be asked for */
     struct script_job *growing;
     int32_t preemptions;
+    int32_t outranked;       /* of these, by more urgent work */
+    uint64_t outranked_step; /* outranked was asked last: steps, and calls of wait, before it */
+    uint64_t outranked_wait;
+    bool is_asked; /* outranked was asked, and nothing was taken since */
 };
 
 /* Runs all jobs. What came back is in the jobs. */

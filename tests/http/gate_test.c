@@ -209,6 +209,7 @@ START_TEST(preflight_of_a_listed_origin_is_answered)
         expect_header(r, "Access-Control-Max-Age", "600");
         expect_header(r, "Access-Control-Allow-Credentials", NULL);
         expect_header(r, "Access-Control-Expose-Headers", NULL);
+        expect_header(r, "X-Own", "preflight");
         expect_header(r, "Vary", "Origin");
         expect_header(r, "Content-Length", NULL);
     }
@@ -256,6 +257,48 @@ START_TEST(stream_and_refusal_tell_a_listed_origin_too)
     ck_assert_int_eq(r->status, 413);
     expect_header(r, "Access-Control-Allow-Origin", "https://app.example");
     client_close(&c);
+    rig_stop();
+}
+END_TEST
+
+START_TEST(refusals_have_the_headers_of_the_handler)
+{
+    static const struct {
+        const char *text;
+        int status;
+        const char *own;
+        const char *echo; /* the fields are known */
+    } rows[] = {
+        { "GET / HTTP/1.1\r\nHost: a\r\nX-Echo: one\r\nBad Name: x\r\n\r\n", 400, "invalid_request",
+          NULL },
+        { "GET / HTTP/1.1\r\nX-Echo: one\r\n\r\n", 400, "invalid_request", "one" },
+        { "GET  / HTTP/1.1\r\nHost: a\r\nX-Echo: one\r\n\r\n", 400, "invalid_request", NULL },
+        { "GET / HTTP/9.1\r\nHost: a\r\nX-Echo: one\r\n\r\n", 505, "version_not_supported", NULL },
+        { "POST /echo HTTP/1.1\r\nHost: a\r\nX-Echo: two\r\nContent-Length: 11\r\n\r\n", 413,
+          "body_too_large", "two" },
+        { "POST /echo HTTP/1.1\r\nHost: a\r\nX-Echo: two\r\nTransfer-Encoding: chunked\r\n\r\n"
+          "ff\r\n",
+          413, "body_too_large", "two" },
+        { "POST /echo HTTP/1.1\r\nHost: a\r\nX-Echo: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+          "g\r\n",
+          400, "invalid_request", "x" },
+        { "GET /where HTTP/1.1\r\nHost: evil.example\r\nX-Echo: three\r\n\r\n", 403, "host_denied",
+          "three" },
+        { "GET /where HTTP/1.1\r\nHost: a\r\nX-Echo: y\r\nExpect: tea\r\n\r\n", 417,
+          "expectation_failed", "y" },
+    };
+    struct http_options o = options();
+    o.body_bytes_max = 10;
+    rig_start(&o);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct client c = client_open();
+        client_send_text(&c, rows[i].text);
+        struct reply *r = client_reply(&c, false);
+        ck_assert_msg(r->status == rows[i].status, "%s: %d", rows[i].text, r->status);
+        expect_header(r, "X-Own", rows[i].own);
+        expect_header(r, "X-Echo", rows[i].echo);
+        client_close(&c);
+    }
     rig_stop();
 }
 END_TEST
@@ -348,6 +391,7 @@ int main(void)
     tcase_add_test(tc, host_rule_is_off_by_default);
     tcase_add_test(tc, foreign_origin_may_only_get);
     tcase_add_test(tc, own_origin_may_do_all);
+    tcase_add_test(tc, refusals_have_the_headers_of_the_handler);
     tcase_add_test(tc, preflight_of_a_listed_origin_is_answered);
     tcase_add_test(tc, answer_to_a_listed_origin_says_so);
     tcase_add_test(tc, stream_and_refusal_tell_a_listed_origin_too);

@@ -260,6 +260,23 @@ static size_t error_body(void *arg, int status, const char *code, const char *me
     return (size_t)n;
 }
 
+static size_t own_headers(void *arg, int status, const char *code,
+                          const struct http_request *request, struct http_header *out)
+{
+    static char echo[64];
+    if (arg != &g_rig)
+        die("a wrong argument");
+    const struct http_str *id = request ? http_request_field(request, "x-echo") : NULL;
+    out[0] = (struct http_header){ "X-Own", *code ? code : "preflight" };
+    if ((status == 204) == (*code != '\0'))
+        die("a preflight has a code, or a refusal none");
+    if (!id)
+        return 1;
+    snprintf(echo, sizeof echo, "%.*s", (int)id->len, id->data);
+    out[1] = (struct http_header){ "X-Echo", echo };
+    return 2;
+}
+
 static void on_async(uv_async_t *async)
 {
     (void)async;
@@ -329,6 +346,7 @@ void rig_start(const struct http_options *options)
         .gone = on_gone,
         .drained = on_drained,
         .error_body = error_body,
+        .headers = own_headers,
     };
     ck_assert_int_eq(uv_loop_init(&g_rig.loop), 0);
     ck_assert_int_eq(uv_async_init(&g_rig.loop, &g_rig.async, on_async), 0);

@@ -136,6 +136,44 @@ START_TEST(retry_after_stays_within_one_second_and_one_minute)
 }
 END_TEST
 
+START_TEST(retry_after_has_the_bounds_of_the_options)
+{
+    struct world world = { .now_ns = SECOND_NS };
+    struct park_options options = options_of(1, 0);
+    options.env = world_env(&world);
+    options.retry_after_min_ms = 300;
+    options.retry_after_max_ms = 2000;
+    options.retry_after_jitter = 1;
+    park_pool *pool = pool_of(&options);
+    park_ticket *ticket = submit_cost(pool, 0);
+    bool is_spread = false;
+    for (int i = 0; i < 100; i++) { /* nothing is known: the least, and up to all of it again */
+        uint64_t ms = retry_after_ms(pool, 0);
+        ck_assert_uint_ge(ms, 300);
+        ck_assert_uint_le(ms, 600);
+        is_spread = is_spread || ms > 500;
+    }
+    ck_assert(is_spread);
+    finish(take_one(pool), PARK_COMPLETED);
+    park_ticket_unref(ticket);
+    work_off(pool, &world, 3, 1, 10 * SECOND_NS);
+    ticket = submit_cost(pool, 1);
+    ck_assert_uint_eq(retry_after_ms(pool, UINT64_MAX), 2000);
+    options.retry_after_min_ms = 0;
+    options.retry_after_jitter = 0;
+    ck_assert_int_eq(park_reconfigure(pool, &options), PARK_OK);
+    ck_assert_uint_eq(retry_after_ms(pool, 0), 2000); /* a quarter of what runs: 2.5 s */
+    finish(take_one(pool), PARK_COMPLETED);
+    park_ticket_unref(ticket);
+    ticket = submit_cost(pool, 0);
+    ck_assert_uint_eq(retry_after_ms(pool, 0), 1); /* at once; 0 would be never */
+    options.retry_after_jitter = 1.5;
+    ck_assert_int_eq(park_reconfigure(pool, &options), PARK_E_INVALID);
+    park_ticket_unref(ticket);
+    end_pool(pool);
+}
+END_TEST
+
 START_TEST(before_the_first_end_what_runs_is_taken_to_last_two_seconds)
 {
     struct world world = { .now_ns = SECOND_NS };
@@ -177,6 +215,7 @@ int main(void)
     tcase_add_test(tc, an_idle_time_does_not_change_the_rate);
     tcase_add_test(tc, the_rate_forgets_half_in_thirty_seconds);
     tcase_add_test(tc, retry_after_stays_within_one_second_and_one_minute);
+    tcase_add_test(tc, retry_after_has_the_bounds_of_the_options);
     tcase_add_test(tc, before_the_first_end_what_runs_is_taken_to_last_two_seconds);
     tcase_add_test(tc, a_clock_that_steps_back_does_no_harm);
     return run_suite(suite);

@@ -25,6 +25,21 @@ static bool is_waiting(struct sim_at at)
     return at.p->phase == SIM_PARKED || at.p->phase == SIM_REQUEUED;
 }
 
+/* Rule 32. */
+bool sim_is_capped(const struct sim *m, const struct sim_ticket *t)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < SIM_LIVE_MAX; i++)
+        n += m->tickets[i].is_used && m->tickets[i].tenant == t->tenant &&
+             m->tickets[i].state == PARK_RUNNING;
+    return t->state == PARK_QUEUED && t->tenant && t->running_max && n >= t->running_max;
+}
+
+static bool is_startable(const struct sim *m, struct sim_at at)
+{
+    return is_waiting(at) && !sim_is_capped(m, at.t);
+}
+
 uint64_t sim_count(struct sim *m, enum sim_phase phase)
 {
     uint64_t n = 0;
@@ -122,7 +137,7 @@ static struct sim_at best_waiting(struct sim *m)
     struct sim_at at;
     FOR_SIM(m, at)
     {
-        if (is_waiting(at) && (!best.t || goes_before(at, best)))
+        if (is_startable(m, at) && (!best.t || goes_before(at, best)))
             best = at;
     }
     return best;
@@ -131,7 +146,7 @@ static struct sim_at best_waiting(struct sim *m)
 static bool is_aged(struct sim *m, struct sim_at at)
 {
     uint64_t aging_ms = m->o.classes[at.t->klass].aging_ms;
-    return is_waiting(at) && aging_ms > 0 && m->o.aging_share > 0 &&
+    return is_startable(m, at) && aging_ms > 0 && m->o.aging_share > 0 &&
            m->world.now_ns > at.t->submitted + aging_ms * MS_NS;
 }
 
@@ -148,7 +163,7 @@ static struct sim_at oldest_aged(struct sim *m, int top, bool *is_behind)
         struct sim_at at;
         FOR_SIM(m, at)
         {
-            if ((int)at.t->klass == c && is_waiting(at) && (!first.t || is_older(at, first)))
+            if ((int)at.t->klass == c && is_startable(m, at) && (!first.t || is_older(at, first)))
                 first = at;
         }
         if (!first.t || !is_aged(m, first) || !reserve_allows(m, c, first.t->need, false))
@@ -201,13 +216,16 @@ static void note_passes(struct sim *m, struct sim_at started)
     struct sim_at older;
     int i;
     FOR_SIM(m, at)
-    top = is_waiting(at) && (int)at.t->klass < top ? (int)at.t->klass : top;
+    top = is_startable(m, at) && (int)at.t->klass < top ? (int)at.t->klass : top;
     for (i = 0; i < SIM_LIVE_MAX * SIM_TASKS_MAX; i++) {
         at = sim_number(m, i);
+        if (at.t && sim_is_capped(m, at.t))
+            at.p->is_aged = false; /* others had their turns meanwhile: its bound begins anew */
         if (!at.t || at.p == started.p || !is_aged(m, at))
             continue;
         if (!at.p->is_aged) {
             uint64_t k = 1;
+            at.p->passed = 0;
             FOR_SIM(m, older)
             k += is_waiting(older) && older.t->klass != PARK_CLASS_CRITICAL && is_older(older, at);
             at.p->is_aged = true;

@@ -45,6 +45,8 @@ struct sim_ticket {
     uint64_t need[SIM_DIMS];
     uint64_t limit[SIM_DIMS];
     uint64_t bytes;
+    int tenant;           /* 0: nobody */
+    uint64_t running_max; /* tickets of the tenant; 0: no limit */
     uint64_t order;
     uint64_t due;
     uint64_t submitted;
@@ -94,6 +96,7 @@ uint64_t sim_used(struct sim *m, int dim);
 uint64_t sim_count(struct sim *m, enum sim_phase phase);
 uint64_t sim_position(struct sim *m, const struct sim_ticket *t);
 bool sim_fits(struct sim *m, struct sim_at at);
+bool sim_is_capped(const struct sim *m, const struct sim_ticket *t);
 struct sim_at sim_next(struct sim *m);
 
 /* What the pool must answer to this ticket; OK: it is in the model then, with its starts. */

@@ -15,7 +15,8 @@
 #include "base/random.h"
 
 enum {
-    STEPS = 120
+    STEPS = 120,
+    SIM_TENANTS = 4 /* the first is nobody */
 };
 
 static uint64_t g_histories = 3000;
@@ -31,6 +32,7 @@ static struct {
     uint64_t grown;
     uint64_t grow_refused;
     uint64_t outranked;
+    uint64_t capped; /* newcomers whose tenant ran as many tickets as they allow */
     uint64_t reconfigured;
     uint64_t zombies;
 } g_seen;
@@ -93,6 +95,7 @@ static void roll_options(struct sim *m)
     o.total_timeout_ms = one_in(m, 2) ? 0 : 1 + below(m, 40000);
     o.cancel_grace_ms = one_in(m, 2) ? 0 : 1 + below(m, 3000);
     o.audit_count_max = 2000;
+    o.tenant_count_max = SIM_TENANTS;
     o.env = world_env(&m->world);
     m->o = o;
 }
@@ -119,6 +122,8 @@ static void roll_work(struct sim *m, struct sim_ticket *t)
     t->klass = (enum park_class)below(m, PARK_CLASS_COUNT);
     t->count = one_in(m, 2) ? 1 : 1 + (int)below(m, SIM_TASKS_MAX);
     t->bytes = below(m, 60);
+    t->tenant = (int)below(m, SIM_TENANTS);
+    t->running_max = one_in(m, 2) ? 0 : 1 + below(m, 3);
     for (int d = 0; d < SIM_DIMS; d++) {
         uint64_t capacity = m->o.capacity.n[d];
         t->need[d] = d == 1 ? below(m, 2) : 1 + below(m, one_in(m, 10) ? capacity + 4 : 8);
@@ -142,6 +147,7 @@ static void step_submit(struct sim *m)
     if (t == m->tickets + SIM_LIVE_MAX)
         return;
     roll_work(m, t);
+    static const char *const tenants[SIM_TENANTS] = { "", "ann", "ben", "cleo" };
     struct park_work work = work_of(0);
     const struct park_class_options *c = &m->o.classes[t->klass];
     for (int d = 0; d < SIM_DIMS; d++) {
@@ -155,6 +161,8 @@ static void step_submit(struct sim *m)
     work.payload = &t->payload;
     work.payload_destroy = payload_destroy;
     work.deadline_ns = t->deadline;
+    work.tenant = tenants[t->tenant];
+    work.tenant_running_max = t->running_max;
     work.queue_timeout_ms = one_in(m, 6) ? 1 + below(m, 9000) : 0;
     work.run_timeout_ms = one_in(m, 6) ? 1 + below(m, 9000) : 0;
     work.total_timeout_ms = one_in(m, 6) ? 1 + below(m, 20000) : 0;
@@ -178,6 +186,7 @@ static void step_submit(struct sim *m)
     if (rc != expected)
         ck_abort_msg("%s, not %s", park_strerror(rc), park_strerror(expected));
     t->ticket = ticket;
+    g_seen.capped += rc == PARK_OK && sim_is_capped(m, t);
     if (!rc)
         return;
     SAME(rolled.payload.destroyed, 0);
@@ -434,6 +443,7 @@ START_TEST(the_pool_does_what_the_model_does)
     if (g_histories < 1000)
         return;
     uint64_t n = g_histories / 100; /* what is not reached proves nothing */
+    ck_assert_uint_gt(g_seen.capped, n);
     ck_assert(g_seen.aged_starts > n && g_seen.outranked > n && g_seen.zombies > n);
     ck_assert(g_seen.grown > n && g_seen.grow_refused > n && g_seen.reconfigured > n);
     for (int i = PARK_COMPLETED; i < PARK_STATE_COUNT; i++)
