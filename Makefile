@@ -20,7 +20,7 @@ suite = ctest --test-dir build/$(1) --output-on-failure -j $(TEST_JOBS) $(2) $(C
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: build model run test asan tsan golden fuzz lint format install clean help setup setup-test
+.PHONY: build model run test asan tsan golden bench fuzz lint format install clean help setup setup-test
 
 build: setup
 	$(call configure,release)
@@ -51,6 +51,10 @@ golden: setup-test model
 	$(call configure,debug)
 	cmake --build build/debug
 	$(call suite,debug,-L '^slow$$')
+
+bench: build model
+	./build/valet bench $(MODEL)
+	python3 bench/front.py $(ARGS)
 
 fuzz: build/llhttp/llhttp.c
 	@tools/setup.sh build fuzz
@@ -108,6 +112,7 @@ help:
 	@echo 'make test               the whole test suite'
 	@echo 'make asan | make tsan   the suite under the address+undefined or thread sanitizer'
 	@echo 'make golden             the long comparisons with reference results'
+	@echo 'make bench [ARGS=...]   speed beside the limits of the machine, behaviour under load (bench/README.md)'
 	@echo 'make fuzz               hostile inputs, FUZZ_SECONDS (60) for each target of fuzz/'
 	@echo 'make lint               layers, style, format'
 	@echo 'make format             lay out the C code as .clang-format says'

@@ -38,6 +38,8 @@ look() {
             need libpcre2-dev has_library libpcre2-8
             need libyaml-dev has_library yaml-0.1
             need libutf8proc-dev has_library libutf8proc
+            need libedit-dev has_library libedit
+            need libcurl4-openssl-dev has_library libcurl
             need python3 command -v python3
             need python3-pip has_module pip
             need ca-certificates test -s /etc/ssl/certs/ca-certificates.crt

@@ -101,8 +101,8 @@ static bool join_chunks(char *body)
 /* Ids become "#", numbers that are times "0". */
 static void mask(char *body)
 {
-    static const char *const names[] = { "\"id\":\"chatcmpl-", "\"id\":\"cmpl-", "\"created\":",
-                                         "_ms\":" };
+    static const char *const names[] = { "\"id\":\"chatcmpl-", "\"id\":\"cmpl-",
+                                         "\"created\":", "_ms\":" };
     char *to = body;
     for (const char *at = body; *at;) {
         size_t hit = 0;
@@ -222,8 +222,7 @@ int main(void)
 {
     TCase *tcase = tcase_create("fault");
     tcase_set_timeout(tcase, 100);
-    tcase_add_loop_test(tcase, a_request_without_memory_is_answered_right_or_told_so, 0,
-                        ROW_COUNT);
+    tcase_add_loop_test(tcase, a_request_without_memory_is_answered_right_or_told_so, 0, ROW_COUNT);
     return suite_run("api.fault", tcase);
 }
 

@@ -185,7 +185,7 @@ class Cli(unittest.TestCase):
             probe = f'. {path}; COMP_WORDS=(valet {command} --); COMP_CWORD=2; _valet; echo "${{COMPREPLY[@]}}"'
             run = subprocess.run(["bash", "-c", probe], capture_output=True, text=True)
             self.assertEqual((run.stderr, run.stdout.split()), ("", flags), command)
-        probe = f'. {path}; COMP_WORDS=(valet s); COMP_CWORD=1; _valet; echo "${{COMPREPLY[@]}}"'
+        probe = f'. {path}; COMP_WORDS=(valet ser); COMP_CWORD=1; _valet; echo "${{COMPREPLY[@]}}"'
         self.assertEqual(subprocess.run(["bash", "-c", probe], capture_output=True, text=True).stdout, "serve\n")
         self.assert_fails(self.run_valet("completion", "tcsh"), 2, "tcsh")
 

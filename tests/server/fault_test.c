@@ -164,8 +164,8 @@ START_TEST(a_life_without_memory_ends_in_an_error_or_well)
         unready += !life.was_ready;
         told += is_told(life.answer);
     }
-    printf("%u allocations, each refused once: %u starts failed, %u requests were refused\n",
-           n - 1, unready, told);
+    printf("%u allocations, each refused once: %u starts failed, %u requests were refused\n", n - 1,
+           unready, told);
     ck_assert_uint_ge(unready, 100);
     ck_assert_uint_ge(told, 5);
     config_destroy(config);
