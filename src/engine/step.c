@@ -4,6 +4,7 @@
  * preempted), the oldest first. Then each sequence whose last known token was computed draws
  * its next.
  */
+#include <math.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -112,13 +113,16 @@ static void add_rows(struct valet_engine *e, struct model_batch *batch, struct e
 
 /*
  * Prompt rows that a step may take: all there is room for while nobody decodes; else what the
- * target for the time between two tokens leaves, by the running means of earlier steps.
+ * target for the time between two tokens leaves, by the running means of earlier steps. Where
+ * that is less than the decoding takes, the prompts get as long: a step may last twice as long,
+ * and a full batch does not make newcomers wait for dozens of steps.
  */
 static int32_t prompt_budget(const struct valet_engine *e, int64_t decode_rows)
 {
     if (decode_rows == 0 || e->itl_target_ns == 0 || e->row_ns <= 0)
         return e->chunk_max;
-    double rows = ((double)e->itl_target_ns - e->decode_ns) / e->row_ns;
+    double left_ns = (double)e->itl_target_ns - e->decode_ns;
+    double rows = fmax(left_ns, e->decode_ns) / e->row_ns;
     if (rows < CHUNK_MIN)
         return CHUNK_MIN < e->chunk_max ? CHUNK_MIN : e->chunk_max;
     return rows < e->chunk_max ? (int32_t)rows : e->chunk_max;

@@ -399,13 +399,14 @@ END_TEST
 /* ---- the time between two tokens ---- */
 
 /* Steps that a prompt of 200 tokens takes, beside one that decodes or by itself. */
-static uint64_t prefill_steps(uint64_t itl_target_ns, bool beside)
+static uint64_t prefill_steps(uint64_t itl_target_ns, double row_ns, double decode_ns, bool beside)
 {
     set_job(0, 8, 120);
     set_job(1, 200, 1)->from_step = beside ? 5 : 0;
     valet_engine *engine = script_engine_with(g_rig.model, 2, 256, 0, false);
     engine->itl_target_ns = itl_target_ns;
-    engine->row_ns = 1; /* as after some steps; what they took has no say at these targets */
+    engine->row_ns = row_ns; /* as after some steps; what they took has no say at these sizes */
+    engine->decode_ns = decode_ns;
     script_run_jobs(engine, beside ? g_jobs : g_jobs + 1, beside ? 2 : 1);
     valet_engine_destroy(engine);
     /* a step counts when it is over, so the end is seen one early */
@@ -415,10 +416,12 @@ static uint64_t prefill_steps(uint64_t itl_target_ns, bool beside)
 START_TEST(a_long_prompt_gets_few_rows_beside_others)
 {
     rig_open(&g_rig, tiny_plain(TENSOR_Q8_0), NULL, 1);
-    ck_assert_uint_eq(prefill_steps(0, true), 1);          /* no bound */
-    ck_assert_uint_eq(prefill_steps(UINT64_MAX, true), 1); /* one that binds nobody */
-    ck_assert_uint_eq(prefill_steps(1, true), 13);         /* 16 rows, however slow they are */
-    ck_assert_uint_eq(prefill_steps(1, false), 1);         /* nobody waits for a token */
+    ck_assert_uint_eq(prefill_steps(0, 1, 0, true), 1);          /* no bound */
+    ck_assert_uint_eq(prefill_steps(UINT64_MAX, 1, 0, true), 1); /* one that binds nobody */
+    ck_assert_uint_eq(prefill_steps(1, 1e15, 0, true), 13);      /* 16 rows, however slow */
+    ck_assert_uint_eq(prefill_steps(1, 1e15, 0, false), 1);      /* nobody waits for a token */
+    /* As long as decoding takes: 100 rows, half of that after five steps, so a block of 32. */
+    ck_assert_uint_eq(prefill_steps(1, 1e13, 1e15, true), 6); /* 5 blocks and the rest */
     rig_close(&g_rig);
 }
 END_TEST
