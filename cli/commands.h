@@ -15,6 +15,8 @@ int command_serve(int argc, char **argv);
 int command_run(int argc, char **argv);
 int command_inspect(int argc, char **argv);
 int command_tokenize(int argc, char **argv);
+int command_ps(int argc, char **argv);
+int command_stats(int argc, char **argv);
 int command_bench(int argc, char **argv);
 int command_perplexity(int argc, char **argv);
 int command_config(int argc, char **argv);

@@ -96,6 +96,10 @@ int command_man(int argc, char **argv)
          ".IR ./valet.yaml ,\n.I $XDG_CONFIG_HOME/valet/valet.yaml\n(or "
          "\\fI~/.config\\fR) and\n.IR /etc/valet/valet.yaml .\n"
          ".B valet config keys\nlists all keys.\n"
+         ".SH ENVIRONMENT\n.TP\n.B VALET_API_KEY\nthe key that\n.B valet ps\nand\n"
+         ".B valet stats\nsend.\n.TP\n.B NO_COLOR\nno colours, if it is not empty.\n"
+         ".SH FILES\n.TP\n.I $XDG_STATE_HOME/valet/history\n(or \\fI~/.local/state\\fR): what "
+         "was typed in chats, the last 1000 entries.\n"
          ".SH EXIT STATUS\n0: it went well. 1: it failed. 2: wrong usage.");
     return EXIT_OK;
 }

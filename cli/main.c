@@ -11,6 +11,8 @@
 const struct command_entry g_commands[] = {
     { "serve", command_serve, "serve a model over HTTP, with the OpenAI routes" },
     { "run", command_run, "answer one prompt, or chat" },
+    { "ps", command_ps, "list the requests of a running server" },
+    { "stats", command_stats, "show what a running server does" },
     { "bench", command_bench, "measure speed beside the machine's limits" },
     { "inspect", command_inspect, "show what is in a model file" },
     { "tokenize", command_tokenize, "show the token ids of a text" },

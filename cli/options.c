@@ -70,9 +70,10 @@ static bool parse_float(const char *text, double min, double max, float *out)
     return true;
 }
 
-static bool store(const struct option_spec *o, const char *text, void *field)
+bool options_store(const struct option_spec *o, const char *text, void *out)
 {
     int64_t number;
+    void *field = (char *)out + o->offset;
     switch (o->kind) {
     case OPTION_I32:
         if (!text_parse_i64(text, (int64_t)o->min, (int64_t)o->max, &number))
@@ -124,7 +125,7 @@ static enum options_result take_spec(struct scan *s, const struct option_spec *o
         return wrong("--%s takes no value", o->name);
     if (o->value_name && !take_value(s))
         return wrong("--%s needs a value", o->name);
-    if (!store(o, s->value, (char *)s->out + o->offset))
+    if (!options_store(o, s->value, s->out))
         return wrong("--%s: '%s' is not a number from %.10g to %.10g", o->name, s->value, o->min,
                      o->max);
     return OPTIONS_OK;

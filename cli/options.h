@@ -48,6 +48,9 @@ enum options_result {
 enum options_result options_parse(const struct command *command, int argc, char **argv, void *out,
                                   const char **operands, int *operand_count);
 
+/* Reads a value into its field of the struct at `out`; false: it is none, nothing changed. */
+bool options_store(const struct option_spec *option, const char *text, void *out);
+
 /* Calls `visit` for each option of a command; `value_name` is NULL for one without value. */
 typedef void (*options_visit_fn)(void *arg, const char *name, const char *value_name,
                                  const char *help);
