@@ -12,6 +12,12 @@ TEST_JOBS ?= 2
 ASAN_ENV := ASAN_OPTIONS=halt_on_error=1:exitcode=99:detect_leaks=1:strict_string_checks=1 \
             UBSAN_OPTIONS=halt_on_error=1:exitcode=99:print_stacktrace=1
 TSAN_ENV := TSAN_OPTIONS=halt_on_error=1:exitcode=99:second_deadlock_stack=1
+# What sanitizers have no part in: long comparisons of numbers, whose code others run as well; for
+# threads also what has but one, or runs the same server another time.
+ASAN_SKIP := ^(golden\.engine|unit\.engine\.(exact|sampler)|docs)
+TSAN_UNITS := unit\.(base|config|model|tokenizer|template|http|engine\.(exact|sampler|teacher|params))
+TSAN_RUNS := http\.blackbox\.(api_|bench_|cli_|exact_oracle|exact_evaluation|hostile|http_attack)
+TSAN_SKIP := ^(golden|docs|op\.tensor\.(attention|matmul)|$(TSAN_UNITS)|$(TSAN_RUNS))
 # Black-box tests wait longer and do less by this factor.
 SLOW_ENV := VALET_TEST_SLOW=10
 
@@ -20,7 +26,7 @@ suite = ctest --test-dir build/$(1) --output-on-failure -j $(TEST_JOBS) $(2) $(C
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: build model run test asan tsan golden bench fuzz lint format install clean help setup setup-test
+.PHONY: build model run test asan tsan cov golden bench fuzz lint format install clean help setup setup-test
 
 build: setup
 	$(call configure,release)
@@ -40,12 +46,20 @@ test: setup-test model build/venv/ready build/llhttp/llhttp.c build/js/ready
 asan: setup-test model build/venv/ready build/llhttp/llhttp.c build/js/ready
 	$(call configure,asan)
 	cmake --build build/asan
-	$(ASAN_ENV) $(SLOW_ENV) $(call suite,asan,-LE '^slow$$')
+	$(ASAN_ENV) $(SLOW_ENV) $(call suite,asan,-LE '^slow$$' -E '$(ASAN_SKIP)')
 
 tsan: setup-test model build/venv/ready build/llhttp/llhttp.c build/js/ready
 	$(call configure,tsan)
 	cmake --build build/tsan
-	$(TSAN_ENV) $(SLOW_ENV) $(call suite,tsan,-LE '^slow$$')
+	$(TSAN_ENV) $(SLOW_ENV) $(call suite,tsan,-LE '^slow$$' -E '$(TSAN_SKIP)')
+
+# Counting makes everything slower, so black-box tests wait longer.
+cov: setup-test model build/venv/ready build/llhttp/llhttp.c build/js/ready
+	$(call configure,cov)
+	cmake --build build/cov
+	@find build/cov -name '*.gcda' -delete
+	VALET_TEST_SLOW=3 $(call suite,cov,-LE '^slow$$')
+	@python3 tools/coverage.py build/cov
 
 golden: setup-test model
 	$(call configure,debug)
@@ -111,6 +125,7 @@ help:
 	@echo 'make model              get the default model (98 MB) into models/'
 	@echo 'make test               the whole test suite'
 	@echo 'make asan | make tsan   the suite under the address+undefined or thread sanitizer'
+	@echo 'make cov                the suite once more, and how many lines of src/ it runs'
 	@echo 'make golden             the long comparisons with reference results'
 	@echo 'make bench [ARGS=...]   speed beside the limits of the machine, behaviour under load (bench/README.md)'
 	@echo 'make fuzz               hostile inputs, FUZZ_SECONDS (60) for each target of fuzz/'

@@ -98,8 +98,10 @@ static const struct {
  */
 static bool is_command(const char *line)
 {
+    if (line[0] != '/')
+        return false;
     size_t len = strspn(line + 1, "abcdefghijklmnopqrstuvwxyz?");
-    return line[0] == '/' && (line[len + 1] == '\0' || strchr(" \t", line[len + 1]));
+    return line[len + 1] == '\0' || strchr(" \t", line[len + 1]);
 }
 
 static void run_command(struct talk *t, const char *line)

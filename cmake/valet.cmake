@@ -45,13 +45,30 @@ function(valet_folder name)
   target_link_libraries(valet_${name} PUBLIC ${arg_LINK})
 endfunction()
 
+# What several tests of a folder compile, once: an object library for the file.
+function(valet_test_part out source folder)
+  get_filename_component(path ${source} ABSOLUTE BASE_DIR ${CMAKE_CURRENT_SOURCE_DIR})
+  file(RELATIVE_PATH name ${PROJECT_SOURCE_DIR} ${path})
+  string(MAKE_C_IDENTIFIER part_${name} target)
+  if(NOT TARGET ${target})
+    add_library(${target} OBJECT ${path})
+    target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+    target_link_libraries(${target} PRIVATE valet_${folder} ${ARGN} PkgConfig::CHECK)
+  endif()
+  set(${out} $<TARGET_OBJECTS:${target}> PARENT_SCOPE)
+endfunction()
+
 # valet_test(TIER FOLDER NAME [LINK x ...] [SOURCES more.c ...] [TIMEOUT s] [ARGS a ...]):
 # tests/FOLDER/NAME_test.c, a Check program run by ctest as TIER.FOLDER.NAME and found by the
 # label TIER. The tier "slow" is left out of `make test` and is what `make golden` runs.
 function(valet_test tier folder name)
   cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;LINK;ARGS" ${ARGN})
   set(target ${tier}_${folder}_${name})
-  add_executable(${target} ${CMAKE_CURRENT_SOURCE_DIR}/${name}_test.c ${arg_SOURCES})
+  add_executable(${target} ${CMAKE_CURRENT_SOURCE_DIR}/${name}_test.c)
+  foreach(source ${arg_SOURCES})
+    valet_test_part(part ${source} ${folder} ${arg_LINK})
+    target_sources(${target} PRIVATE ${part})
+  endforeach()
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   target_link_libraries(${target} PRIVATE valet_${folder} ${arg_LINK} PkgConfig::CHECK)
   if(NOT arg_TIMEOUT)

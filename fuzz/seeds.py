@@ -11,7 +11,8 @@ import struct
 import sys
 from pathlib import Path
 
-GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden"
+ROOT = Path(__file__).resolve().parent.parent
+GOLDEN = ROOT / "tests" / "golden"
 ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|.)", re.DOTALL)
 
 
@@ -290,7 +291,45 @@ def request_seeds():
             yield bytes([route, model]) + json.dumps(body).encode()
 
 
+# ---- config ----
+
+KEYS = b"\xff"  # of config_fuzz.c
+# What the defaults leave out.
+CONFIGS = [
+    "server: { host: [127.0.0.1, 'unix:/run/v'], tls: { cert: /c, key: /k } }\n# x\nlog: {format: json}",
+    'models:\n  - path: "/m.gguf"\n    aliases: [a, b]\n    params: {max_num_seqs: "${A}", mem: 512MiB}\n'
+    "    pool: { timeout_secs: 1.5, classes: { low: { max_queue_depth: 3 } } }\nmodel_defaults: {}\n",
+    "auth:\n  api_key: |\n    key-key-key-key-key\npool: { max_queue_depth: '${B:-7}', timeout_secs: ~ }\n",
+    '{"server": {"cors": {"origins": ["https://a.example"]}}, "pool": {"max_que_depth": 1}}\n',
+]
+KEY_LINES = [
+    "a-key-of-16-chars editors scopes=infer,admin,metrics max_class=high weight=2 models=a,b rpm=60 # x",
+    "sha256:" + "0a" * 32 + " t tpm=100000 max_running=4 max_in_flight=16 expires=2027-01-31",
+    "# nothing\n\na-key-of-16-chars t rpm=0 rpm=1\n",
+]
+
+
+def nested(path, value):
+    """A file with one key."""
+    text, indent = "", ""
+    for part in path.split("."):
+        text += f"{indent}{part.removesuffix('[]')}:\n"
+        indent = indent.replace("-", " ") + ("  - " if part.endswith("[]") else "  ")
+    return f"{text[:-1]} {value}\n".encode()
+
+
+def config_seeds():
+    """Each key of the table in docs/configuration.md, and files and lines of several."""
+    row = re.compile(r"^\| `([a-z_.\[\]]+)` \| [^|]* \| ([^|]*) \|", re.MULTILINE)
+    found = row.findall((ROOT / "docs" / "configuration.md").read_text())
+    for path, value in found:
+        yield nested(path, value.strip())
+    yield from (text.encode() for text in CONFIGS)
+    yield from (KEYS + line.encode() for line in KEY_LINES)
+
+
 TARGETS = {
+    "config": config_seeds,
     "gguf": gguf_seeds,
     "request": request_seeds,
     "split": split_seeds,

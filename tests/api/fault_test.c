@@ -161,7 +161,8 @@ static void check_stream(const struct seen *seen, const char *right)
     static const char error[] = "data: {\"error\"";
     const char *end = strstr(seen->body, error);
     size_t len = end ? (size_t)(end - seen->body) : strlen(seen->body);
-    ck_assert_msg(strncmp(seen->body, right, len) == 0, "got %s, not %s", seen->body, right);
+    ck_assert_msg(strncmp(seen->body, right, len) == 0, "got %.1000s, not %.1000s", seen->body,
+                  right);
     ck_assert(len == 0 || !end || memcmp(end - 2, "\n\n", 2) == 0);
     if (!end) {
         ck_assert(!seen->is_whole || strcmp(seen->body, right) == 0);
@@ -182,8 +183,8 @@ static void check_seen(const struct seen *seen, const char *right)
     } else if (strncmp(right, "data: ", 6) == 0) {
         check_stream(seen, right);
     } else {
-        ck_assert_msg(strncmp(seen->body, right, strlen(seen->body)) == 0, "got %s, not %s",
-                      seen->body, right);
+        ck_assert_msg(strncmp(seen->body, right, strlen(seen->body)) == 0,
+                      "got %.1000s, not %.1000s", seen->body, right);
         ck_assert(!seen->is_whole || strcmp(seen->body, right) == 0);
     }
 }

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import termios
 import time
+from pathlib import Path
 
 from valet_server import ANSWER_S, BIN, STOP_S, child_env
 
@@ -22,6 +23,20 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\x1b[()][A-Z0-9]|[\x00\x0
 
 def plain(text):
     return ESCAPES.sub("", text)
+
+
+def environment(state, **more):
+    """The program's: its home is the folder `state`."""
+    # libedit never frees the names of functions that are added to it.
+    suppressions = Path(state, "lsan")
+    suppressions.write_text("leak:wcsdup\n")
+    return {
+        **child_env(),
+        "LSAN_OPTIONS": f"suppressions={suppressions}:print_suppressions=0",
+        "XDG_STATE_HOME": str(state),
+        "HOME": str(state),
+        **more,
+    }
 
 
 class Terminal:
@@ -42,7 +57,7 @@ class Terminal:
             stderr=slave,
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-            env={**child_env(), "TERM": term, "XDG_STATE_HOME": str(state), "HOME": str(state), **(env or {})},
+            env=environment(state, TERM=term, **(env or {})),
         )
 
     def type(self, text):

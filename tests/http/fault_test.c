@@ -15,7 +15,7 @@
 
 enum {
     REQUEST_BYTES_MAX = 16 * 1024,
-    REPLY_BYTES_MAX = 256 * 1024,
+    REPLY_BYTES_MAX = 1024 * 1024,
     BODY_BYTES = 6000, /* more than is read at once from a slow client */
     FAULTS_MAX = 500
 };
@@ -46,6 +46,7 @@ static size_t make_requests(char *out)
                      "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%*s"
                      "GET /bytes?70000 HTTP/1.1\r\nHost: a\r\n\r\n"
                      "GET /burst HTTP/1.1\r\nHost: a\r\n\r\n"
+                     "GET /flood?300000 HTTP/1.1\r\nHost: a\r\n\r\n"
                      "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
                      "3\r\nabc\r\n0\r\n\r\n"
                      "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
