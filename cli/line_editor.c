@@ -27,7 +27,6 @@ enum {
     REPLACEMENT = 0xfffd
 };
 
-#define PASTE_BEGIN L"\033[200~"
 #define PASTE_END L"\033[201~"
 #define PASTE_ON "\033[?2004h"
 #define PASTE_OFF "\033[?2004l"

@@ -19,9 +19,8 @@ WHOLE = "all"
 
 def read_counts(data):
     """What gcov says of some objects; one that never ran counts as well."""
-    done = subprocess.run(
-        ["gcov", "--json-format", "--stdout", *map(str, data)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
+    command = ["gcov", "--json-format", "--stdout", *map(str, data)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     if done.returncode != 0:
         sys.exit("coverage: gcov failed")
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -36,7 +35,7 @@ def measure(build):
     for document in (d for at in range(0, len(data), BATCH) for d in read_counts(data[at : at + BATCH])):
         for file in document["files"]:
             path = (Path(document["current_working_directory"]) / file["file"]).resolve()
-            if SRC not in path.parents:
+            if SRC not in path.parents or not path.exists():  # an object outlives its source
                 continue
             lines = files.setdefault(path.relative_to(SRC), {})
             for line in file["lines"]:

@@ -186,7 +186,7 @@ def test_the_history_is_bounded(chat, tmp_path):
     path.parent.mkdir()
     path.write_text("_HiStOrY_V2_\n" + "".join(f"line{i}\n" for i in range(1500)))
     t = chat("--max-tokens", "1")
-    t.paste("x" * 5000)
+    t.paste("/nothing " + "x" * 5000)
     t.say("")
     t.say("newest")
     t.type(CTRL_D)
@@ -221,7 +221,7 @@ def test_several_lines_are_one_message(chat, tmp_path):
     assert t.wait(r"\.\.\. $")
     assert len(objects(t.say('this?"""'))) == 1
     assert len(objects(t.say('"""one line"""'))) == 1
-    t.paste("pasted\rin two\x1b]lines\r")
+    t.paste("pasted\r\nin three\x1b]\rlines\r")
     assert len(objects(t.say(""))) == 1
     t.type("above" + ALT_ENTER + "below")
     assert len(objects(t.say(""))) == 1
@@ -230,7 +230,7 @@ def test_several_lines_are_one_message(chat, tmp_path):
     assert entries(tmp_path) == [
         "What is\n/clear\nthis?",
         "one line",
-        "pasted\nin two]lines",
+        "pasted\nin three]\nlines",
         "above\nbelow",
         "/bye",
     ]
@@ -335,14 +335,14 @@ def test_the_line_is_drawn_again_after_a_stop_and_a_new_size(chat):
 
 
 def test_a_conversation_that_grows_too_long_loses_its_oldest_turns(chat):
-    t = chat("--ctx-size", "256", "--max-tokens", "16", "--json")
+    t = chat("--ctx-size", "160", "--max-tokens", "16", "--json")
     said = ""
-    for i in range(6):
+    for i in range(3):
         t.paste(f"Number {i}: " + "word " * 40)
         said = t.say("")
         (seen,) = objects(said)
-        assert seen["usage"]["total_tokens"] <= 256
-    assert "the context of 256 tokens is full: the oldest 2 messages are forgotten" in said
+        assert seen["usage"]["total_tokens"] <= 160
+    assert "the context of 160 tokens is full: the oldest 2 messages are forgotten" in said
     before = seen["usage"]["prompt_tokens"]
     t.paste("word " * 300)
     assert "the message has 3" in t.say(""), "one that never fits"
