@@ -1,4 +1,7 @@
-/* Requests by libcurl: plain HTTP, TLS with the certificate checked, or a Unix socket. */
+/*
+ * Requests by libcurl: plain HTTP, TLS with the certificate checked, or a Unix socket. It brings
+ * some thirty libraries along, so it is loaded only by the commands that ask a server.
+ */
 #include "remote.h"
 
 #include <stdio.h>
@@ -6,6 +9,7 @@
 #include <string.h>
 
 #include <curl/curl.h>
+#include <dlfcn.h>
 #include <jansson.h>
 
 #include "commands.h"
@@ -16,6 +20,41 @@ enum {
     REQUEST_MS_MAX = 10000,
     MESSAGE_BYTES_MAX = 300 /* of what the server says of an error */
 };
+
+#define LIBRARY "libcurl.so.4"
+
+/* What is used of libcurl. */
+#define CALLS(X)                                                                                   \
+    X(easy_cleanup)                                                                                \
+    X(easy_getinfo)                                                                                \
+    X(easy_init)                                                                                   \
+    X(easy_perform)                                                                                \
+    X(easy_reset)                                                                                  \
+    X(easy_setopt)                                                                                 \
+    X(easy_strerror)                                                                               \
+    X(global_cleanup)                                                                              \
+    X(global_init)                                                                                 \
+    X(slist_append)                                                                                \
+    X(slist_free_all)
+
+#define FIELD(name) __typeof__(curl_##name) *name;
+static struct {
+    CALLS(FIELD)
+} g_curl;
+
+static bool load_library(void)
+{
+    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL); /* for the life of the process */
+    bool ok = library != NULL;
+#define LOAD(name)                                                                                 \
+    if (ok) {                                                                                      \
+        void *address = dlsym(library, "curl_" #name);                                             \
+        ok = address != NULL;                                                                      \
+        memcpy(&g_curl.name, &address, sizeof address);                                            \
+    }
+    CALLS(LOAD)
+    return ok;
+}
 
 /* ---- where ---- */
 
@@ -82,8 +121,12 @@ int remote_open(struct remote *r, const struct remote_options *options)
         rc = take_key(r, options);
     if (rc != EXIT_OK)
         return rc;
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
-        r->curl = curl_easy_init();
+    if (!load_library()) {
+        fputs("valet: this needs libcurl (Debian: libcurl4)\n", stderr);
+        return EXIT_FAILED;
+    }
+    if (g_curl.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
+        r->curl = g_curl.easy_init();
     if (r->curl)
         return EXIT_OK;
     fputs("valet: libcurl cannot be used\n", stderr);
@@ -92,9 +135,9 @@ int remote_open(struct remote *r, const struct remote_options *options)
 
 void remote_close(struct remote *r)
 {
-    curl_easy_cleanup(r->curl);
+    g_curl.easy_cleanup(r->curl);
     r->curl = NULL;
-    curl_global_cleanup();
+    g_curl.global_cleanup();
 }
 
 const char *remote_name(const struct remote *r)
@@ -113,27 +156,27 @@ static bool set_up(struct remote *r, const char *url, struct curl_slist *fields,
                    struct base_buf *body, char *error)
 {
     CURL *c = r->curl;
-    curl_easy_reset(c);
-    CURLcode rc = curl_easy_setopt(c, CURLOPT_URL, url);
+    g_curl.easy_reset(c);
+    CURLcode rc = g_curl.easy_setopt(c, CURLOPT_URL, url);
     if (!rc)
-        rc = curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+        rc = g_curl.easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
     if (!rc)
-        rc = curl_easy_setopt(c, CURLOPT_HTTPHEADER, fields);
+        rc = g_curl.easy_setopt(c, CURLOPT_HTTPHEADER, fields);
     if (!rc && r->socket)
-        rc = curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, r->socket);
+        rc = g_curl.easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, r->socket);
     if (!rc && r->cacert)
-        rc = curl_easy_setopt(c, CURLOPT_CAINFO, r->cacert);
+        rc = g_curl.easy_setopt(c, CURLOPT_CAINFO, r->cacert);
     if (rc)
         return false;
-    curl_easy_setopt(c, CURLOPT_PROXY, "");
-    curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS_MAX);
-    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)REQUEST_MS_MAX);
-    curl_easy_setopt(c, CURLOPT_USERAGENT, "valet/" VALET_VERSION);
-    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(c, CURLOPT_WRITEDATA, body);
-    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, error);
+    g_curl.easy_setopt(c, CURLOPT_PROXY, "");
+    g_curl.easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L);
+    g_curl.easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+    g_curl.easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS_MAX);
+    g_curl.easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)REQUEST_MS_MAX);
+    g_curl.easy_setopt(c, CURLOPT_USERAGENT, "valet/" VALET_VERSION);
+    g_curl.easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+    g_curl.easy_setopt(c, CURLOPT_WRITEDATA, body);
+    g_curl.easy_setopt(c, CURLOPT_ERRORBUFFER, error);
     return true;
 }
 
@@ -164,7 +207,7 @@ static bool check_status(const struct remote *r, const char *path, const struct 
     char words[MESSAGE_BYTES_MAX];
     char text[MESSAGE_BYTES_MAX + 64];
     long status = 0;
-    curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &status);
+    g_curl.easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &status);
     if (status == 200)
         return true;
     error_words(body, words, sizeof words);
@@ -182,13 +225,13 @@ static bool perform(struct remote *r, const char *path, struct curl_slist *field
     snprintf(url, sizeof url, "%s%s", r->url, path);
     if (!set_up(r, url, fields, body, error))
         return fail(r, "libcurl refuses the request", "", why);
-    CURLcode rc = curl_easy_perform(r->curl);
+    CURLcode rc = g_curl.easy_perform(r->curl);
     if (rc == CURLE_COULDNT_CONNECT)
         return fail(r, "there is no connection", "; is 'valet serve' running there?", why);
     if (rc == CURLE_WRITE_ERROR)
         return fail(r, "the answer is too large", "", why);
     if (rc != CURLE_OK)
-        return fail(r, error[0] ? error : curl_easy_strerror(rc), "", why);
+        return fail(r, error[0] ? error : g_curl.easy_strerror(rc), "", why);
     return check_status(r, path, body, why);
 }
 
@@ -197,11 +240,11 @@ bool remote_get(struct remote *r, const char *path, struct base_buf *body,
 {
     struct curl_slist *fields = NULL;
     if (r->key_line[0]) {
-        fields = curl_slist_append(NULL, r->key_line);
+        fields = g_curl.slist_append(NULL, r->key_line);
         if (!fields)
             return fail(r, "out of memory", "", why);
     }
     bool ok = perform(r, path, fields, body, why);
-    curl_slist_free_all(fields);
+    g_curl.slist_free_all(fields);
     return ok;
 }
