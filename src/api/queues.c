@@ -59,9 +59,11 @@ static json_int_t generated_of(const struct format *f)
     return sum;
 }
 
-static json_t *ticket_json(const struct answer *a, const struct park_status *status,
-                           uint64_t now_ns)
+/* The age is taken after the status, whose times it must not fall behind. */
+static json_t *ticket_json(const struct api *api, const struct answer *a,
+                           const struct park_status *status)
 {
+    uint64_t now_ns = clock_now_ns(api->options.clock);
     bool queued = status->state == PARK_QUEUED;
     uint64_t age_ns = now_ns > a->begin_ns ? now_ns - a->begin_ns : 0;
     return json_pack("{s:s,s:s,s:s,s:s,s:s,s:o,s:I,s:I,s:I,s:I,s:I}", "ticket", a->peer.ticket_id,
@@ -76,7 +78,6 @@ static json_t *ticket_json(const struct answer *a, const struct park_status *sta
 /* The list of the oldest; NULL: no memory. */
 static json_t *list_json(const struct api *api, struct queues *q)
 {
-    uint64_t now_ns = clock_now_ns(api->options.clock);
     json_t *list = json_array();
     for (size_t i = 0; list && i < q->count; i++) {
         struct park_status status;
@@ -84,7 +85,7 @@ static json_t *list_json(const struct api *api, struct queues *q)
         q->queued += status.state == PARK_QUEUED;
         q->running += status.state == PARK_RUNNING;
         if (i < QUEUES_SHOWN_MAX &&
-            json_array_append_new(list, ticket_json(q->answers[i], &status, now_ns))) {
+            json_array_append_new(list, ticket_json(api, q->answers[i], &status))) {
             json_decref(list);
             list = NULL;
         }
