@@ -41,6 +41,11 @@ struct park_env world_env(struct world *world)
     return (struct park_env){ .now_ns = world_now_ns, .random = world_fill, .arg = world };
 }
 
+int times_of(int many, int few)
+{
+    return getenv("VALET_TEST_SLOW") ? few : many;
+}
+
 struct park_options options_of(uint64_t capacity, uint64_t depth)
 {
     struct park_options options;

@@ -22,6 +22,9 @@ uint64_t world_below(struct world *world, uint64_t n);
 #define SECOND_NS UINT64_C(1000000000)
 #define MS_NS UINT64_C(1000000)
 
+/* How often to do something: `few` times where VALET_TEST_SLOW says that the build is slow. */
+int times_of(int many, int few);
+
 /* One dimension, room for `depth` parked tickets. */
 struct park_options options_of(uint64_t capacity, uint64_t depth);
 park_pool *pool_of(const struct park_options *options);

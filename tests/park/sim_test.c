@@ -19,7 +19,7 @@ enum {
     SIM_TENANTS = 4 /* the first is nobody */
 };
 
-static uint64_t g_histories = 3000;
+static uint64_t g_histories;
 static uint64_t g_first_seed = 1;
 static uint64_t *g_seed; /* shared with the process that runs a test; 0: no history is under way */
 
@@ -463,8 +463,7 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-    if (argc > 1)
-        g_histories = strtoull(argv[1], NULL, 10);
+    g_histories = argc > 1 ? strtoull(argv[1], NULL, 10) : (uint64_t)times_of(3000, 1000);
     if (argc > 2)
         g_first_seed = strtoull(argv[2], NULL, 10);
     Suite *suite = suite_create("sim");
