@@ -25,8 +25,7 @@ struct perplexity_options {
 
 static const struct option_spec g_options[] = {
     { "file", OPTION_TEXT, "FILE", FIELD(file), 0, 0, "the text (default '-': stdin)" },
-    { "ctx-size", OPTION_I32, "N", FIELD(context), 2, 1 << 24,
-      "tokens of a window (default 512)" },
+    { "ctx-size", OPTION_I32, "N", FIELD(context), 2, 1 << 24, "tokens of a window (default 512)" },
     { "threads", OPTION_I32, "N", FIELD(threads), 1, 256, "kernel threads (default: all CPUs)" },
     { "logprobs", OPTION_FLAG, NULL, FIELD(logprobs), 0, 0,
       "print a line for each token: id and logprob" },
@@ -50,7 +49,7 @@ struct windows {
     int32_t window;
     struct valet_request request;
     bool running;
-    double nll;      /* sum */
+    double nll; /* sum */
     uint64_t scored;
     const char *error;
 };
@@ -62,14 +61,14 @@ static size_t windows_take(void *arg, struct valet_start *starts, size_t room)
     if (w->running || room == 0 || left < 2 || w->error)
         return 0;
     int32_t n = left < (size_t)w->window ? (int32_t)left : w->window;
-    w->request = (struct valet_request){
-        .prompt = w->ids + w->next, .prompt_count = n, .prompt_logprobs = true
-    };
+    w->request = (struct valet_request){ .prompt = w->ids + w->next,
+                                         .prompt_count = n,
+                                         .prompt_logprobs = true };
     w->next += (size_t)n;
     w->running = true;
-    starts[0] = (struct valet_start){
-        .work = w, .request = &w->request, .blocks = valet_engine_blocks(n, 0)
-    };
+    starts[0] = (struct valet_start){ .work = w,
+                                      .request = &w->request,
+                                      .blocks = valet_engine_blocks(n, 0) };
     return 1;
 }
 
