@@ -48,38 +48,78 @@ double tiny_random_normal(struct tiny_random *r)
 
 struct tiny_shape tiny_plain(enum tensor_type type)
 {
-    return (struct tiny_shape){
-        .name = "plain", .layers = 2, .width = 64, .heads = 4, .kv_heads = 2, .head_dim = 16,
-        .rope_dim = 16, .ffn = 96, .vocab = 288, .context = 256, .type = type, .tied = true,
-        .seed = 11, .eos_id = -1, .poisoned_id = -1
-    };
+    return (struct tiny_shape){ .name = "plain",
+                                .layers = 2,
+                                .width = 64,
+                                .heads = 4,
+                                .kv_heads = 2,
+                                .head_dim = 16,
+                                .rope_dim = 16,
+                                .ffn = 96,
+                                .vocab = 288,
+                                .context = 256,
+                                .type = type,
+                                .tied = true,
+                                .seed = 11,
+                                .eos_id = -1,
+                                .poisoned_id = -1 };
 }
 
 struct tiny_shape tiny_nasty(enum tensor_type type)
 {
-    return (struct tiny_shape){
-        .name = "nasty", .layers = 3, .width = 96, .heads = 4, .kv_heads = 1, .head_dim = 40,
-        .rope_dim = 28, .ffn = 160, .vocab = 283, .context = 200, .type = type, .tied = false,
-        .seed = 12, .eos_id = -1, .poisoned_id = -1
-    };
+    return (struct tiny_shape){ .name = "nasty",
+                                .layers = 3,
+                                .width = 96,
+                                .heads = 4,
+                                .kv_heads = 1,
+                                .head_dim = 40,
+                                .rope_dim = 28,
+                                .ffn = 160,
+                                .vocab = 283,
+                                .context = 200,
+                                .type = type,
+                                .tied = false,
+                                .seed = 12,
+                                .eos_id = -1,
+                                .poisoned_id = -1 };
 }
 
 struct tiny_shape tiny_wide(enum tensor_type type)
 {
-    return (struct tiny_shape){
-        .name = "wide", .layers = 1, .width = 256, .heads = 4, .kv_heads = 2, .head_dim = 64,
-        .rope_dim = 64, .ffn = 256, .vocab = 273, .context = 200, .type = type, .tied = false,
-        .seed = 14, .eos_id = -1, .poisoned_id = -1
-    };
+    return (struct tiny_shape){ .name = "wide",
+                                .layers = 1,
+                                .width = 256,
+                                .heads = 4,
+                                .kv_heads = 2,
+                                .head_dim = 64,
+                                .rope_dim = 64,
+                                .ffn = 256,
+                                .vocab = 273,
+                                .context = 200,
+                                .type = type,
+                                .tied = false,
+                                .seed = 14,
+                                .eos_id = -1,
+                                .poisoned_id = -1 };
 }
 
 struct tiny_shape tiny_odd(void)
 {
-    return (struct tiny_shape){
-        .name = "odd", .layers = 2, .width = 50, .heads = 3, .kv_heads = 3, .head_dim = 21,
-        .rope_dim = 14, .ffn = 77, .vocab = 271, .context = 131, .type = TENSOR_F32,
-        .tied = false, .seed = 13, .eos_id = -1, .poisoned_id = -1
-    };
+    return (struct tiny_shape){ .name = "odd",
+                                .layers = 2,
+                                .width = 50,
+                                .heads = 3,
+                                .kv_heads = 3,
+                                .head_dim = 21,
+                                .rope_dim = 14,
+                                .ffn = 77,
+                                .vocab = 271,
+                                .context = 131,
+                                .type = TENSOR_F32,
+                                .tied = false,
+                                .seed = 13,
+                                .eos_id = -1,
+                                .poisoned_id = -1 };
 }
 
 /* ---- weights ---- */
@@ -212,8 +252,7 @@ static float *add_norm(struct gguf_build *g, const char *name, int32_t n, struct
     float *values = take((size_t)n * sizeof *values);
     for (int32_t i = 0; i < n; i++)
         values[i] = (float)(0.5 + tiny_random_unit(r));
-    gguf_build_tensor(g, name, TENSOR_F32, 1, (int64_t[]){ n }, values,
-                      (size_t)n * sizeof *values);
+    gguf_build_tensor(g, name, TENSOR_F32, 1, (int64_t[]){ n }, values, (size_t)n * sizeof *values);
     return values;
 }
 
@@ -286,8 +325,8 @@ void tiny_model_write(struct tiny_model *m, const struct tiny_shape *shape)
     add_params(&g, s);
     tiny_vocab_add(&g, s);
     double sharp = 2.5 / sqrt(s->width); /* logits deviate by about 2.5 */
-    m->embed = add_matrix(&g, "token_embd.weight", s, s->vocab, s->width,
-                          s->tied ? sharp : 1.0, &r);
+    m->embed =
+        add_matrix(&g, "token_embd.weight", s, s->vocab, s->width, s->tied ? sharp : 1.0, &r);
     m->head = m->embed;
     if (!s->tied)
         m->head = add_matrix(&g, "output.weight", s, s->vocab, s->width, sharp, &r);
@@ -377,13 +416,13 @@ static void attend(double *out, const double *q, const double *k, const double *
 struct teacher {
     const struct tiny_shape *s;
     int32_t count;
-    double *x;   /* [count][width] */
-    double *h;   /* [max of all widths] */
-    double *q;   /* [count][heads*head_dim] */
-    double *k;   /* [count][kv_heads*head_dim] */
+    double *x; /* [count][width] */
+    double *h; /* [max of all widths] */
+    double *q; /* [count][heads*head_dim] */
+    double *k; /* [count][kv_heads*head_dim] */
     double *v;
-    double *out; /* [widest] */
-    double *up;  /* [ffn] */
+    double *out;     /* [widest] */
+    double *up;      /* [ffn] */
     double *weights; /* [count] */
 };
 

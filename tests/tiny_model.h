@@ -37,8 +37,8 @@ struct tiny_shape {
     bool tied;             /* the head is the embedding */
     bool spm;
     uint64_t seed;
-    int32_t eos_id;      /* -1: <|im_end|> */
-    int32_t poisoned_id; /* this token's embedding is NaN; -1: none. F32, not tied */
+    int32_t eos_id;           /* -1: <|im_end|> */
+    int32_t poisoned_id;      /* this token's embedding is NaN; -1: none. F32, not tied */
     const char *extra_tensor; /* one more vector with this name; NULL: none */
 };
 

@@ -75,8 +75,8 @@ struct valet_model_info {
     int32_t kv_heads;
     int32_t head_dim;
     uint64_t parameters;
-    uint64_t weight_bytes; /* read from the file */
-    uint64_t packed_bytes; /* copies made for this CPU */
+    uint64_t weight_bytes;     /* read from the file */
+    uint64_t packed_bytes;     /* copies made for this CPU */
     const char *chat_template; /* as in the file, or "" */
 };
 
@@ -90,12 +90,12 @@ VALET_API const struct tokenizer *valet_model_tokenizer(const valet_model *model
 
 struct valet_engine_options {
     uint32_t struct_size;
-    int32_t context;    /* longest prompt + answer; 0: the model's */
-    uint64_t kv_bytes;  /* budget of the KV cache; 0: rows_max * context, at most half of memory */
-    int32_t rows_max;   /* requests in the batch, 1..256 */
-    int32_t chunk_max;  /* prompt tokens of one step, all requests together */
+    int32_t context;   /* longest prompt + answer; 0: the model's */
+    uint64_t kv_bytes; /* budget of the KV cache; 0: rows_max * context, at most half of memory */
+    int32_t rows_max;  /* requests in the batch, 1..256 */
+    int32_t chunk_max; /* prompt tokens of one step, all requests together */
     int32_t itl_target_ms; /* steps that also decode take about this long at most; 0: no bound */
-    bool prefix_cache;  /* keys and values of finished prefixes are kept and shared */
+    bool prefix_cache;     /* keys and values of finished prefixes are kept and shared */
 };
 
 VALET_API void valet_engine_options_init(struct valet_engine_options *options);
@@ -107,7 +107,7 @@ VALET_API enum valet_err valet_engine_create(valet_model *model,
 VALET_API void valet_engine_destroy(valet_engine *engine);
 
 struct valet_engine_info {
-    int32_t context;      /* in force: min(model, options, what the blocks hold) */
+    int32_t context; /* in force: min(model, options, what the blocks hold) */
     int32_t rows_max;
     int32_t chunk_max;
     uint64_t block_count;
@@ -132,10 +132,10 @@ enum valet_end {
  * the request goes on where it was. Zero: from the start.
  */
 struct valet_progress {
-    const int32_t *ids;  /* [count] tokens generated and reported */
+    const int32_t *ids; /* [count] tokens generated and reported */
     int32_t count;
     int32_t prompt_reported; /* VALET_EVENT_PROMPT events reported */
-    bool started;        /* VALET_EVENT_START was reported */
+    bool started;            /* VALET_EVENT_START was reported */
     float mirostat_mu;
 };
 
@@ -204,12 +204,12 @@ struct valet_engine_stats {
     uint64_t prefix_query_tokens; /* prompt tokens that could have been cached */
     uint64_t prefix_hit_tokens;   /* and those that were */
     uint64_t preemptions;
-    uint64_t blocks_cached;       /* held by the prefix cache alone; free when needed */
+    uint64_t blocks_cached; /* held by the prefix cache alone; free when needed */
     uint64_t blocks_used;
-    uint64_t rows;         /* requests in the batch */
-    uint64_t step_ns;      /* time spent in steps */
-    uint64_t beat_ns;      /* when the engine last showed life (monotonic clock) */
-    bool stepping;         /* inside a step now */
+    uint64_t rows;    /* requests in the batch */
+    uint64_t step_ns; /* time spent in steps */
+    uint64_t beat_ns; /* when the engine last showed life (monotonic clock) */
+    bool stepping;    /* inside a step now */
 };
 
 /* Any thread. Each number is right by itself; together they may be a step apart. */

@@ -25,9 +25,9 @@ enum valet_finish {
 /* What ended an answer with VALET_FINISH_STOP, for clients that ask. */
 enum valet_stop_kind {
     VALET_STOP_NONE = 0,
-    VALET_STOP_END = 1,    /* an end token of the model */
-    VALET_STOP_ID = 2,     /* stop_ids: the event's id */
-    VALET_STOP_STRING = 3  /* stops[stop_index] */
+    VALET_STOP_END = 1,   /* an end token of the model */
+    VALET_STOP_ID = 2,    /* stop_ids: the event's id */
+    VALET_STOP_STRING = 3 /* stops[stop_index] */
 };
 
 struct valet_top {

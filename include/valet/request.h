@@ -40,8 +40,8 @@ struct valet_sampling {
     float dry_multiplier; /* 0: off */
     float dry_base;
     int32_t dry_allowed_length;
-    int32_t dry_last_n;           /* tokens that DRY looks back; 0: all */
-    const int32_t *dry_breakers;  /* [dry_breaker_count] tokens that end a repeat */
+    int32_t dry_last_n;          /* tokens that DRY looks back; 0: all */
+    const int32_t *dry_breakers; /* [dry_breaker_count] tokens that end a repeat */
     uint32_t dry_breaker_count;
 
     int32_t mirostat; /* 1 or 2: replaces the steps from top_n_sigma to XTC; 0: off */
@@ -81,10 +81,10 @@ struct valet_request {
     bool continues;     /* the answer goes on in the text of the prompt. Else it is a text of its
                            own, without the space that SentencePiece puts before each text */
 
-    bool logprobs;         /* events carry the token's logprob and top_logprobs more */
-    int32_t top_logprobs;  /* 0..VALET_TOP_LOGPROBS_MAX */
-    bool prompt_logprobs;  /* and a VALET_EVENT_PROMPT for each prompt token comes first */
-    uint64_t cache_salt;   /* prefixes are shared between requests of one salt only */
+    bool logprobs;        /* events carry the token's logprob and top_logprobs more */
+    int32_t top_logprobs; /* 0..VALET_TOP_LOGPROBS_MAX */
+    bool prompt_logprobs; /* and a VALET_EVENT_PROMPT for each prompt token comes first */
+    uint64_t cache_salt;  /* prefixes are shared between requests of one salt only */
 };
 
 #ifdef __cplusplus

@@ -11,8 +11,8 @@
  */
 struct arena {
     enum mem_tag tag;
-    size_t bytes_max;    /* of all chunks together, headers included */
-    size_t bytes;        /* held now */
+    size_t bytes_max;           /* of all chunks together, headers included */
+    size_t bytes;               /* held now */
     struct arena_chunk *chunks; /* newest first */
 };
 

@@ -209,9 +209,10 @@ static enum base_err read_rules(const struct gguf *g, struct tokenizer_source *s
     if (rc)
         return rc;
     if (kv->count != (uint64_t)source->token_count)
-        return base_err_set_at(info, E_CORRUPT, kv->byte, "'tokenizer.ggml.scores' has %llu "
-                               "entries for %d tokens", (unsigned long long)kv->count,
-                               source->token_count);
+        return base_err_set_at(info, E_CORRUPT, kv->byte,
+                               "'tokenizer.ggml.scores' has %llu "
+                               "entries for %d tokens",
+                               (unsigned long long)kv->count, source->token_count);
     source->scores = a->scores = f32_array(kv);
     return a->scores ? OK : no_memory(info);
 }

@@ -36,7 +36,7 @@ START_TEST(numbers_never_change)
         ck_assert_str_eq(base_strerror(table[i].code), table[i].text);
     }
     ck_assert_str_eq(base_strerror((enum base_err)1), "unknown error");
-    ck_assert_str_eq(base_strerror((enum base_err)-99), "unknown error");
+    ck_assert_str_eq(base_strerror((enum base_err) - 99), "unknown error");
 }
 END_TEST
 

@@ -144,9 +144,8 @@ END_TEST
 
 START_TEST(sampled_sequences_of_four_bytes_are_as_in_the_tables)
 {
-    static const uint8_t edges[] = { 0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf,
-                                     0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xed, 0xef, 0xf0, 0xf4,
-                                     0xf5, 0xff };
+    static const uint8_t edges[] = { 0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0,
+                                     0xc1, 0xc2, 0xdf, 0xe0, 0xed, 0xef, 0xf0, 0xf4, 0xf5, 0xff };
     enum {
         EDGES = sizeof edges
     };
@@ -247,8 +246,27 @@ START_TEST(whole_numbers_are_read)
         ck_assert_int_eq(v, good[i].value);
     }
     static const char *const bad[] = {
-        "", " ", "-", "+", "--1", "+1", "-+1", "- 1", " 1", "\t1", "\n1", "1 ", "1\n", "1.0", "1e3",
-        "0x10", "1,000", "abc", "1a", "9223372036854775808", "-9223372036854775809",
+        "",
+        " ",
+        "-",
+        "+",
+        "--1",
+        "+1",
+        "-+1",
+        "- 1",
+        " 1",
+        "\t1",
+        "\n1",
+        "1 ",
+        "1\n",
+        "1.0",
+        "1e3",
+        "0x10",
+        "1,000",
+        "abc",
+        "1a",
+        "9223372036854775808",
+        "-9223372036854775809",
         "99999999999999999999999",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -292,8 +310,23 @@ START_TEST(sizes_are_read_with_their_unit)
         ck_assert_uint_eq(v, good[i].value);
     }
     static const char *const bad[] = {
-        "", "-1", "+1", " 1", "1 ", "1 MiB", "MiB", "1K", "1M", "1TiB", "1.5GiB", "0x10", "1e3",
-        "1MiBx", "18446744073709551616", "17179869184GiB", "18446744073709552KB",
+        "",
+        "-1",
+        "+1",
+        " 1",
+        "1 ",
+        "1 MiB",
+        "MiB",
+        "1K",
+        "1M",
+        "1TiB",
+        "1.5GiB",
+        "0x10",
+        "1e3",
+        "1MiBx",
+        "18446744073709551616",
+        "17179869184GiB",
+        "18446744073709552KB",
         "99999999999999999999GiB",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

@@ -126,8 +126,8 @@ void gguf_build_tensor(struct gguf_build *b, const char *name, uint32_t type, ui
     put(&b->data, data, bytes);
 }
 
-void gguf_build_tensor_at(struct gguf_build *b, const char *name, uint32_t type,
-                          uint32_t dim_count, const int64_t *dims, uint64_t offset)
+void gguf_build_tensor_at(struct gguf_build *b, const char *name, uint32_t type, uint32_t dim_count,
+                          const int64_t *dims, uint64_t offset)
 {
     put_str(&b->tensors, name);
     put_u32(&b->tensors, dim_count);

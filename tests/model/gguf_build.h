@@ -53,7 +53,7 @@ void gguf_build_tensor(struct gguf_build *b, const char *name, uint32_t type, ui
                        const int64_t *dims, const void *data, size_t bytes);
 
 /* A tensor's entry alone. */
-void gguf_build_tensor_at(struct gguf_build *b, const char *name, uint32_t type,
-                          uint32_t dim_count, const int64_t *dims, uint64_t offset);
+void gguf_build_tensor_at(struct gguf_build *b, const char *name, uint32_t type, uint32_t dim_count,
+                          const int64_t *dims, uint64_t offset);
 
 #endif

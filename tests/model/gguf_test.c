@@ -33,8 +33,8 @@ static struct guard guard_create(size_t size_max)
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     size_t room = (size_max + page) & ~(page - 1);
     struct guard guard = { .map_bytes = room + page };
-    void *map = mmap(NULL, guard.map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                     0);
+    void *map =
+        mmap(NULL, guard.map_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ck_assert_ptr_ne(map, MAP_FAILED);
     guard.map = map;
     guard.end = guard.map + room;
@@ -524,7 +524,7 @@ START_TEST(any_byte_changed_is_read_or_refused)
     for (size_t i = 0; i < header; i++) {
         uint8_t was = file[i];
         const uint8_t tries[] = {
-            0,       1,       2,       9,        0x7f,     0x80,      0xff,
+            0,       1,       2,       9,       0x7f,     0x80,     0xff,
             was ^ 1, was ^ 2, was ^ 4, was ^ 8, was ^ 16, was ^ 64, was ^ 128,
         };
         for (size_t k = 0; k < sizeof tries; k++) {
@@ -562,9 +562,8 @@ START_TEST(other_files_are_told_apart)
     parse_fails("PK\3\4.....................", HEADER_BYTES, E_CORRUPT, "not a GGUF file");
     parse_fails("G{", 2, E_CORRUPT, "not a GGUF file");
     parse_fails("GGU", 3, E_CORRUPT, "header: the file ends early");
-    ck_assert_int_eq(parse_fails("FUGG\0\0\0\3................", HEADER_BYTES, E_UNSUPPORTED,
-                                 "big-endian"),
-                     0);
+    ck_assert_int_eq(
+        parse_fails("FUGG\0\0\0\3................", HEADER_BYTES, E_UNSUPPORTED, "big-endian"), 0);
     static const struct {
         uint32_t version;
         const char *fragment;
@@ -728,9 +727,9 @@ START_TEST(tensor_shapes_are_checked)
                                   "tensor 'blk.0.odd': it has 0 dimensions, expected 1 to 4"),
                      dims_byte - 4);
     tensor_fails(TENSOR_F32, 5, (int64_t[]){ 1, 1, 1, 1, 1 }, 0, E_CORRUPT, "it has 5 dimensions");
-    ck_assert_int_eq(tensor_fails(TENSOR_F32, 2, (int64_t[]){ 4, 0 }, 0, E_CORRUPT,
-                                  "dimension 1 is 0"),
-                     dims_byte + 8);
+    ck_assert_int_eq(
+        tensor_fails(TENSOR_F32, 2, (int64_t[]){ 4, 0 }, 0, E_CORRUPT, "dimension 1 is 0"),
+        dims_byte + 8);
     tensor_fails(TENSOR_F32, 1, (int64_t[]){ -1 }, 0, E_CORRUPT,
                  "dimension 0 is 18446744073709551615");
     tensor_fails(TENSOR_F32, 1, (int64_t[]){ 1ll << 31 }, 0, E_CORRUPT,
