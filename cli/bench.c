@@ -228,14 +228,9 @@ int command_bench(int argc, char **argv)
     struct bench_flags flags = { .rounds = 5, .chunk = 256, .prompt = 2048, .depth = 4096 };
     const char *path;
     int operand_count;
-    switch (options_parse(&g_command, argc, argv, &flags, &path, &operand_count)) {
-    case OPTIONS_HELP:
-        return EXIT_OK;
-    case OPTIONS_WRONG:
-        return EXIT_USAGE;
-    case OPTIONS_OK:
-        break;
-    }
+    int code = options_parse(&g_command, argc, argv, &flags, &path, &operand_count);
+    if (code != OPTIONS_GO)
+        return code;
     const struct bench_options options = { .path = path,
                                            .threads = flags.threads,
                                            .chunk = flags.chunk,

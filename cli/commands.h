@@ -10,6 +10,10 @@ enum {
     EXIT_USAGE = 2
 };
 
+/* "valet: ..." to stderr; the exit code. A wrong usage is told where to read about it. */
+int command_failed(const char *message);
+__attribute__((format(printf, 1, 2))) int command_wrong(const char *format, ...);
+
 /* Each takes the arguments behind "valet", argv[0] being the command's name. */
 int command_serve(int argc, char **argv);
 int command_run(int argc, char **argv);

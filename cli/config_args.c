@@ -131,10 +131,8 @@ int config_args_load(const struct config_args *args, struct config **out,
     *out = NULL;
     config_report_init(report);
     enum base_err rc = config_check_flags(args->flags, args->flag_count, report);
-    if (rc == E_INVALID) {
-        fprintf(stderr, "valet: %s; --help shows the usage\n", report->errors[0]);
-        return EXIT_USAGE;
-    }
+    if (rc == E_INVALID)
+        return command_wrong("%s", report->errors[0]);
     const struct config_sources sources = {
         .file = args->file,
         .model = args->model,

@@ -115,14 +115,9 @@ int command_config(int argc, char **argv)
     struct config_options options = { 0 };
     const char *operands[2] = { 0 };
     int operand_count;
-    switch (options_parse(&g_command, argc, argv, &options, operands, &operand_count)) {
-    case OPTIONS_HELP:
-        return EXIT_OK;
-    case OPTIONS_WRONG:
-        return EXIT_USAGE;
-    case OPTIONS_OK:
-        break;
-    }
+    int rc = options_parse(&g_command, argc, argv, &options, operands, &operand_count);
+    if (rc != OPTIONS_GO)
+        return rc;
     const char *action = operands[0];
     if (strcmp(action, "check") == 0)
         return check(&options, operands[1]);

@@ -77,14 +77,9 @@ static const struct command g_man = {
 int command_man(int argc, char **argv)
 {
     int operand_count;
-    switch (options_parse(&g_man, argc, argv, NULL, NULL, &operand_count)) {
-    case OPTIONS_HELP:
-        return EXIT_OK;
-    case OPTIONS_WRONG:
-        return EXIT_USAGE;
-    case OPTIONS_OK:
-        break;
-    }
+    int rc = options_parse(&g_man, argc, argv, NULL, NULL, &operand_count);
+    if (rc != OPTIONS_GO)
+        return rc;
     puts(".TH VALET 1 \"\" \"valet " VALET_VERSION "\" \"User Commands\"\n"
          ".SH NAME\nvalet \\- LLM inference server for CPUs\n"
          ".SH SYNOPSIS\n.B valet\n.I COMMAND\n[options]\n"
@@ -134,18 +129,11 @@ int command_completion(int argc, char **argv)
 {
     const char *shell;
     int operand_count;
-    switch (options_parse(&g_completion, argc, argv, NULL, &shell, &operand_count)) {
-    case OPTIONS_HELP:
-        return EXIT_OK;
-    case OPTIONS_WRONG:
-        return EXIT_USAGE;
-    case OPTIONS_OK:
-        break;
-    }
-    if (strcmp(shell, "bash") != 0) {
-        fprintf(stderr, "valet: completion: '%s' is not bash; --help shows the usage\n", shell);
-        return EXIT_USAGE;
-    }
+    int rc = options_parse(&g_completion, argc, argv, NULL, &shell, &operand_count);
+    if (rc != OPTIONS_GO)
+        return rc;
+    if (strcmp(shell, "bash") != 0)
+        return command_wrong("completion: '%s' is not bash", shell);
     puts("# bash completion for valet, written by 'valet completion bash'\n"
          "_valet()\n{\n"
          "    local word=${COMP_WORDS[COMP_CWORD]} words=\n"

@@ -251,13 +251,8 @@ int command_inspect(int argc, char **argv)
     struct inspect_options options = { 0 };
     const char *path;
     int operand_count;
-    switch (options_parse(&g_command, argc, argv, &options, &path, &operand_count)) {
-    case OPTIONS_HELP:
-        return EXIT_OK;
-    case OPTIONS_WRONG:
-        return EXIT_USAGE;
-    case OPTIONS_OK:
-        break;
-    }
+    int rc = options_parse(&g_command, argc, argv, &options, &path, &operand_count);
+    if (rc != OPTIONS_GO)
+        return rc;
     return inspect(path, &options);
 }

@@ -32,12 +32,6 @@ static const struct command g_command = {
     .operands_max = 1,
 };
 
-static int wrong(const char *message)
-{
-    fprintf(stderr, "valet: %s; --help shows the usage\n", message);
-    return EXIT_USAGE;
-}
-
 int command_keys(int argc, char **argv)
 {
     struct keys_options options = { .tenant = "default", .scopes = "infer" };
@@ -45,20 +39,16 @@ int command_keys(int argc, char **argv)
     int operand_count;
     char key[64];
     char hash[2 * KEYS_SHA256_BYTES + 1];
-    switch (options_parse(&g_command, argc, argv, &options, &action, &operand_count)) {
-    case OPTIONS_HELP:
-        return EXIT_OK;
-    case OPTIONS_WRONG:
-        return EXIT_USAGE;
-    case OPTIONS_OK:
-        break;
-    }
+    int rc = options_parse(&g_command, argc, argv, &options, &action, &operand_count);
+    if (rc != OPTIONS_GO)
+        return rc;
     if (strcmp(action, "new") != 0)
-        return wrong("keys: the only action is 'new'");
+        return command_wrong("keys: the only action is 'new'");
     if (!keys_is_tenant(options.tenant))
-        return wrong("--tenant: a name has 1 to 64 of A-Z a-z 0-9 . _ -");
+        return command_wrong("--tenant: a name has 1 to 64 of A-Z a-z 0-9 . _ -");
     if (keys_parse_scopes(options.scopes) == 0)
-        return wrong("--scopes: expected some of infer, admin, metrics, with commas between");
+        return command_wrong(
+            "--scopes: expected some of infer, admin, metrics, with commas between");
     random_id(&base_random_system, "sk-valet-", key, sizeof key);
     if (!keys_hash_text(key, strlen(key), hash)) {
         fputs("valet: the key cannot be hashed\n", stderr);

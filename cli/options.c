@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "commands.h"
 #include "config_args.h"
 
 /* ---- help ---- */
@@ -46,9 +47,15 @@ void options_set_help(options_help_fn help, void *arg)
     g_help_arg = arg;
 }
 
-/* ---- values ---- */
+/* ---- words for a person ---- */
 
-__attribute__((format(printf, 1, 2))) static enum options_result wrong(const char *format, ...)
+int command_failed(const char *message)
+{
+    fprintf(stderr, "valet: %s\n", message);
+    return EXIT_FAILED;
+}
+
+int command_wrong(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -56,8 +63,10 @@ __attribute__((format(printf, 1, 2))) static enum options_result wrong(const cha
     vfprintf(stderr, format, args);
     fputs("; --help shows the usage\n", stderr);
     va_end(args);
-    return OPTIONS_WRONG;
+    return EXIT_USAGE;
 }
+
+/* ---- values ---- */
 
 static bool parse_float(const char *text, double min, double max, float *out)
 {
@@ -119,42 +128,43 @@ static const char *take_value(struct scan *s)
     return s->value;
 }
 
-static enum options_result take_spec(struct scan *s, const struct option_spec *o)
+static int take_spec(struct scan *s, const struct option_spec *o)
 {
     if (!o->value_name && s->value)
-        return wrong("--%s takes no value", o->name);
+        return command_wrong("--%s takes no value", o->name);
     if (o->value_name && !take_value(s))
-        return wrong("--%s needs a value", o->name);
+        return command_wrong("--%s needs a value", o->name);
     if (!options_store(o, s->value, s->out))
-        return wrong("--%s: '%s' is not a number from %.10g to %.10g", o->name, s->value, o->min,
-                     o->max);
-    return OPTIONS_OK;
+        return command_wrong("--%s: '%s' is not a number from %.10g to %.10g", o->name, s->value,
+                             o->min, o->max);
+    return OPTIONS_GO;
 }
 
-static enum options_result take_config(struct scan *s)
+static int take_config(struct scan *s)
 {
     bool wants_value;
     if (!config_args_has(s->name, &wants_value)) {
         const char *hint = config_args_hint(s->name);
-        return wrong("--%s: unknown option%s%s", s->name, hint ? "; " : "", hint ? hint : "");
+        return command_wrong("--%s: unknown option%s%s", s->name, hint ? "; " : "",
+                             hint ? hint : "");
     }
     if (!wants_value && s->value)
-        return wrong("--%s takes no value", s->name);
+        return command_wrong("--%s takes no value", s->name);
     if (wants_value && !take_value(s))
-        return wrong("--%s needs a value", s->name);
+        return command_wrong("--%s needs a value", s->name);
     struct config_args *args = (void *)((char *)s->out + s->command->config_offset);
     if (config_args_take(args, s->name, s->value) != CONFIG_ARGS_TAKEN)
-        return wrong("--%s: '%s' is no KEY=VALUE", s->name, s->value ? s->value : "");
-    return OPTIONS_OK;
+        return command_wrong("--%s: '%s' is no KEY=VALUE", s->name, s->value ? s->value : "");
+    return OPTIONS_GO;
 }
 
-static enum options_result take_option(struct scan *s, const char *text)
+static int take_option(struct scan *s, const char *text)
 {
     const struct command *c = s->command;
     const char *equals = strchr(text, '=');
     size_t len = equals ? (size_t)(equals - text) : strlen(text);
     if (strncmp(text, "--", 2) != 0 || len - 2 >= sizeof s->name_text)
-        return wrong("%s: unknown option", text);
+        return command_wrong("%s: unknown option", text);
     snprintf(s->name_text, sizeof s->name_text, "%.*s", (int)(len - 2), text + 2);
     s->name = s->name_text;
     s->value = equals ? equals + 1 : NULL;
@@ -164,15 +174,15 @@ static enum options_result take_option(struct scan *s, const char *text)
     }
     if (strcmp(s->name, "help") == 0) {
         g_help(c, g_help_arg);
-        return OPTIONS_HELP;
+        return EXIT_OK;
     }
     if (c->takes_config)
         return take_config(s);
-    return wrong("--%s: unknown option", s->name);
+    return command_wrong("--%s: unknown option", s->name);
 }
 
-enum options_result options_parse(const struct command *c, int argc, char **argv, void *out,
-                                  const char **operands, int *operand_count)
+int options_parse(const struct command *c, int argc, char **argv, void *out, const char **operands,
+                  int *operand_count)
 {
     struct scan s = { .command = c, .argc = argc, .argv = argv, .next = 1, .out = out };
     bool only_operands = false;
@@ -182,16 +192,16 @@ enum options_result options_parse(const struct command *c, int argc, char **argv
         if (!only_operands && strcmp(text, "--") == 0) {
             only_operands = true;
         } else if (!only_operands && text[0] == '-' && text[1] != '\0') {
-            enum options_result rc = take_option(&s, text);
-            if (rc != OPTIONS_OK)
+            int rc = take_option(&s, text);
+            if (rc != OPTIONS_GO)
                 return rc;
         } else if (*operand_count == c->operands_max) {
-            return wrong("'%s' is one argument too many", text);
+            return command_wrong("'%s' is one argument too many", text);
         } else {
             operands[(*operand_count)++] = text;
         }
     }
     if (*operand_count < c->operands_min)
-        return wrong("an argument is missing: %s", c->usage);
-    return OPTIONS_OK;
+        return command_wrong("an argument is missing: %s", c->usage);
+    return OPTIONS_GO;
 }

@@ -35,17 +35,16 @@ struct command {
     size_t config_offset; /* of a struct config_args in the command's struct */
 };
 
-enum options_result {
-    OPTIONS_OK,
-    OPTIONS_HELP, /* the help was printed: exit 0 */
-    OPTIONS_WRONG /* one line was printed to stderr: exit 2 */
+enum {
+    OPTIONS_GO = -1 /* no exit code: the command is to run */
 };
 
 /*
  * Reads argv[1..] into the struct at `out`; operands[0..*operand_count) are what is left.
- * `operands` has room for operands_max. Names are taken as they are, never abbreviated.
+ * `operands` has room for operands_max. Names are taken as they are, never abbreviated. OPTIONS_GO,
+ * or the exit code to end with: the help was printed, or one line to stderr.
  */
-enum options_result options_parse(const struct command *command, int argc, char **argv, void *out,
+int options_parse(const struct command *command, int argc, char **argv, void *out,
                                   const char **operands, int *operand_count);
 
 /* Reads a value into its field of the struct at `out`; false: it is none, nothing changed. */

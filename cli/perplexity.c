@@ -107,18 +107,12 @@ static void windows_end(void *arg, void *work, enum valet_end end, const char *e
         w->error = error;
 }
 
-static int failed(const char *message)
-{
-    fprintf(stderr, "valet: %s\n", message);
-    return EXIT_FAILED;
-}
-
 static int report(const struct windows *w)
 {
     if (w->error)
-        return failed(w->error);
+        return command_failed(w->error);
     if (w->scored == 0)
-        return failed("the text is too short: two tokens are needed");
+        return command_failed("the text is too short: two tokens are needed");
     double mean = w->nll / (double)w->scored;
     printf("tokens %" PRIu64 "\nmean_nll %.6f\nperplexity %.4f\n", w->scored, mean, exp(mean));
     return EXIT_OK;
@@ -135,7 +129,7 @@ static int score(valet_model *model, const struct tokenizer_ids *ids,
     engine_options.prefix_cache = false;
     valet_engine *engine;
     if (valet_engine_create(model, &engine_options, &engine, &error) != VALET_OK)
-        return failed(error.message);
+        return command_failed(error.message);
     struct valet_engine_info info;
     valet_engine_info(engine, &info);
     struct windows w = {
@@ -163,12 +157,12 @@ static int with_text(const char *path, const struct base_buf *text,
     model_options.threads = options->threads;
     valet_model *model;
     if (valet_model_load(path, &model_options, &model, &error) != VALET_OK)
-        return failed(error.message);
+        return command_failed(error.message);
     struct tokenizer_ids ids;
     tokenizer_ids_init(&ids, TEXT_INPUT_MAX);
     const struct tokenizer_span span = { text->len ? text->data : "", text->len, true };
     enum base_err rc = tokenizer_encode(valet_model_tokenizer(model), &span, 1, &ids);
-    int code = rc ? failed(base_strerror(rc)) : score(model, &ids, options);
+    int code = rc ? command_failed(base_strerror(rc)) : score(model, &ids, options);
     tokenizer_ids_fini(&ids);
     valet_model_free(model);
     return code;
@@ -179,14 +173,9 @@ int command_perplexity(int argc, char **argv)
     struct perplexity_options options = { .file = "-", .context = 512 };
     const char *path;
     int operand_count;
-    switch (options_parse(&g_command, argc, argv, &options, &path, &operand_count)) {
-    case OPTIONS_HELP:
-        return EXIT_OK;
-    case OPTIONS_WRONG:
-        return EXIT_USAGE;
-    case OPTIONS_OK:
-        break;
-    }
+    int rc = options_parse(&g_command, argc, argv, &options, &path, &operand_count);
+    if (rc != OPTIONS_GO)
+        return rc;
     struct base_buf text;
     buf_init(&text, MEM_SERVER, TEXT_INPUT_MAX);
     int code = EXIT_FAILED;

@@ -34,12 +34,6 @@ static const struct command g_command = {
     .operands_max = 0,
 };
 
-static int failed(const char *message)
-{
-    fprintf(stderr, "valet: %s\n", message);
-    return EXIT_FAILED;
-}
-
 /* A text of the server's, cut to fit; "-": it is none. */
 static const char *text_at(const json_t *ticket, const char *key)
 {
@@ -95,7 +89,7 @@ static int print_table(const json_t *root)
 {
     struct base_buf text;
     buf_init(&text, MEM_SERVER, REMOTE_BODY_BYTES_MAX);
-    int rc = write_table(root, &text) == OK ? EXIT_OK : failed("out of memory");
+    int rc = write_table(root, &text) == OK ? EXIT_OK : command_failed("out of memory");
     if (rc == EXIT_OK)
         terminal_write(stdout, text.data, text.len);
     buf_fini(&text);
@@ -107,7 +101,7 @@ static int print_table(const json_t *root)
 static int print_json(const json_t *root)
 {
     int rc = json_dumpf(root, stdout, JSON_INDENT(2));
-    return rc == 0 && putchar('\n') != EOF ? EXIT_OK : failed("stdout cannot be written");
+    return rc == 0 && putchar('\n') != EOF ? EXIT_OK : command_failed("stdout cannot be written");
 }
 
 static int list(struct remote *remote, bool as_json)
@@ -125,7 +119,7 @@ static int list(struct remote *remote, bool as_json)
     }
     int rc = EXIT_FAILED;
     if (!ok)
-        failed(why);
+        command_failed(why);
     else
         rc = as_json ? print_json(root) : print_table(root);
     json_decref(root);
@@ -137,15 +131,10 @@ int command_ps(int argc, char **argv)
     struct ps_options options = { 0 };
     struct remote remote;
     int operand_count;
-    switch (options_parse(&g_command, argc, argv, &options, NULL, &operand_count)) {
-    case OPTIONS_HELP:
-        return EXIT_OK;
-    case OPTIONS_WRONG:
-        return EXIT_USAGE;
-    case OPTIONS_OK:
-        break;
-    }
-    int rc = remote_open(&remote, &options.remote);
+    int rc = options_parse(&g_command, argc, argv, &options, NULL, &operand_count);
+    if (rc != OPTIONS_GO)
+        return rc;
+    rc = remote_open(&remote, &options.remote);
     if (rc != EXIT_OK)
         return rc;
     rc = list(&remote, options.json);

@@ -58,12 +58,6 @@ static bool load_library(void)
 
 /* ---- where ---- */
 
-static int wrong(const char *what)
-{
-    fprintf(stderr, "valet: %s; --help shows the usage\n", what);
-    return EXIT_USAGE;
-}
-
 /* A URL of a server: a scheme, a host, maybe a port and a path, and nothing else. */
 static bool is_url(const char *url)
 {
@@ -82,7 +76,7 @@ static int place(struct remote *r, const struct remote_options *o)
     size_t size = sizeof r->url;
     int len;
     if (o->url && o->port)
-        return wrong("--url and --port are two ways to say the same");
+        return command_wrong("--url and --port are two ways to say the same");
     if (!o->url)
         len = snprintf(r->url, size, "http://127.0.0.1:%d", port);
     else if (strncmp(o->url, "unix:", 5) == 0)
@@ -92,7 +86,7 @@ static int place(struct remote *r, const struct remote_options *o)
     while (len > 0 && len < (int)size && r->url[len - 1] == '/')
         r->url[--len] = '\0';
     if (len >= (int)size || !is_url(r->url))
-        return wrong("--url: expected http://HOST:PORT, https://HOST:PORT or unix:/path");
+        return command_wrong("--url: expected http://HOST:PORT, https://HOST:PORT or unix:/path");
     if (o->url && strncmp(o->url, "unix:", 5) == 0)
         r->socket = o->url + 5;
     return EXIT_OK;
@@ -105,11 +99,11 @@ static int take_key(struct remote *r, const struct remote_options *o)
         return EXIT_OK;
     for (const char *p = key; *p; p++) {
         if (*p <= ' ' || *p >= 0x7f)
-            return wrong("--api-key: a key has printable characters and no space");
+            return command_wrong("--api-key: a key has printable characters and no space");
     }
     if (snprintf(r->key_line, sizeof r->key_line, "Authorization: Bearer %s", key) >=
         (int)sizeof r->key_line)
-        return wrong("--api-key: the key is too long");
+        return command_wrong("--api-key: the key is too long");
     return EXIT_OK;
 }
 

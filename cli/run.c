@@ -10,12 +10,6 @@
 #include "terminal.h"
 #include "text_input.h"
 
-static int failed(const char *message)
-{
-    fprintf(stderr, "valet: %s\n", message);
-    return EXIT_FAILED;
-}
-
 static int answer_once(struct chat *c, const char *text, size_t len)
 {
     return chat_answer(c, text, len) == CHAT_ANSWERED ? EXIT_OK : EXIT_FAILED;
@@ -29,7 +23,7 @@ static int answer_stdin(struct chat *c)
     while (text.len > 0 && text.data[text.len - 1] == '\n')
         text.len--;
     if (rc == EXIT_OK)
-        rc = text.len > 0 ? answer_once(c, text.data, text.len) : failed("stdin is empty");
+        rc = text.len > 0 ? answer_once(c, text.data, text.len) : command_failed("stdin is empty");
     buf_fini(&text);
     return rc;
 }
@@ -43,7 +37,7 @@ static int converse(struct chat *c, const char *prompt)
 {
     const char *system = c->options.system;
     if (system && conversation_set_system(&c->conversation, system))
-        return failed("the system message is too long");
+        return command_failed("the system message is too long");
     if (prompt)
         return answer_once(c, prompt, strlen(prompt));
     return is_at_terminal() ? chat_talk(c) : answer_stdin(c);
@@ -57,7 +51,7 @@ static int with_engine(struct chat *c, valet_model *model, const char *prompt)
     options.rows_max = 1;
     options.context = c->options.context;
     if (valet_engine_create(model, &options, &c->engine, &error) != VALET_OK)
-        return failed(error.message);
+        return command_failed(error.message);
     int rc = converse(c, prompt);
     conversation_fini(&c->conversation);
     valet_engine_destroy(c->engine);
@@ -72,7 +66,7 @@ static int with_model(struct chat *c, const char *path, const char *prompt)
     valet_model_options_init(&options);
     options.threads = c->options.threads;
     if (valet_model_load(path, &options, &model, &error) != VALET_OK)
-        return failed(error.message);
+        return command_failed(error.message);
     c->model = model;
     int rc = with_engine(c, model, prompt);
     valet_model_free(model);
@@ -97,25 +91,17 @@ int command_run(int argc, char **argv)
     const char *operands[2] = { 0 };
     int operand_count;
     run_options_init(&options);
-    switch (options_parse(&command, argc, argv, &options, operands, &operand_count)) {
-    case OPTIONS_HELP:
-        return EXIT_OK;
-    case OPTIONS_WRONG:
-        return EXIT_USAGE;
-    case OPTIONS_OK:
-        break;
-    }
+    int rc = options_parse(&command, argc, argv, &options, operands, &operand_count);
+    if (rc != OPTIONS_GO)
+        return rc;
     size_t stop_len = options.stop ? strlen(options.stop) : 1;
-    if (stop_len < 1 || stop_len > VALET_STOP_BYTES_MAX) {
-        fprintf(stderr, "valet: --stop: expected 1 to %d bytes; --help shows the usage\n",
-                VALET_STOP_BYTES_MAX);
-        return EXIT_USAGE;
-    }
+    if (stop_len < 1 || stop_len > VALET_STOP_BYTES_MAX)
+        return command_wrong("--stop: expected 1 to %d bytes", VALET_STOP_BYTES_MAX);
     struct chat *c = mem_calloc(MEM_SERVER, 1, sizeof *c);
     if (!c)
-        return failed("out of memory");
+        return command_failed("out of memory");
     c->options = options;
-    int rc = with_model(c, operands[0], operands[1]);
+    rc = with_model(c, operands[0], operands[1]);
     mem_free(c);
     return rc;
 }

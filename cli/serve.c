@@ -34,12 +34,6 @@ static const struct command g_command = {
     .config_offset = offsetof(struct serve_options, config),
 };
 
-static int failed(const char *message)
-{
-    fprintf(stderr, "valet: %s\n", message);
-    return EXIT_FAILED;
-}
-
 static int check(const struct config *config, struct config_report *report)
 {
     config_check_files(config, report);
@@ -63,7 +57,7 @@ static void log_start(const struct config *config, const struct config_report *r
 static int serve(const struct config *config)
 {
     struct base_err_info info = { 0 };
-    return server_run(config, &info) == OK ? EXIT_OK : failed(info.message);
+    return server_run(config, &info) == OK ? EXIT_OK : command_failed(info.message);
 }
 
 int command_serve(int argc, char **argv)
@@ -72,25 +66,18 @@ int command_serve(int argc, char **argv)
     struct config_report report;
     struct config *config;
     int operand_count;
-    switch (
-        options_parse(&g_command, argc, argv, &options, &options.config.model, &operand_count)) {
-    case OPTIONS_HELP:
-        return EXIT_OK;
-    case OPTIONS_WRONG:
-        return EXIT_USAGE;
-    case OPTIONS_OK:
-        break;
-    }
-    int code = config_args_load(&options.config, &config, &report);
+    int code =
+        options_parse(&g_command, argc, argv, &options, &options.config.model, &operand_count);
+    if (code != OPTIONS_GO)
+        return code;
+    code = config_args_load(&options.config, &config, &report);
     if (code != EXIT_OK)
         return code;
     if (options.check) {
         code = check(config, &report);
     } else if (!config_values(config)->model.path) {
-        fputs("valet: an argument is missing: valet serve MODEL, or models[].path in a "
-              "configuration file; --help shows the usage\n",
-              stderr);
-        code = EXIT_USAGE;
+        code = command_wrong(
+            "an argument is missing: valet serve MODEL, or models[].path in a configuration file");
     } else {
         log_start(config, &report);
         code = serve(config);

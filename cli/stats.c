@@ -72,12 +72,6 @@ static struct server_speed speed_of(const struct watch *w)
     return server_stats_speed(&w->before, &w->now, (double)(w->now_ns - w->before_ns) * 1e-9);
 }
 
-static int failed(const char *message)
-{
-    fprintf(stderr, "valet: %s\n", message);
-    return EXIT_FAILED;
-}
-
 /* ---- printing ---- */
 
 static int print_json(const struct watch *w)
@@ -85,11 +79,11 @@ static int print_json(const struct watch *w)
     struct server_speed speed = speed_of(w);
     json_t *root = server_stats_json(&w->now, &speed);
     if (!root)
-        return failed("out of memory");
+        return command_failed("out of memory");
     int rc = json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
     json_decref(root);
     if (rc != 0 || putchar('\n') == EOF || fflush(stdout) != 0)
-        return failed("stdout cannot be written");
+        return command_failed("stdout cannot be written");
     return EXIT_OK;
 }
 
@@ -100,7 +94,7 @@ static int write_view(const struct watch *w, const char *fault, struct base_buf 
                                      .speed = speed_of(w),
                                      .is_mean = w->before_ns == 0,
                                      .fault = fault };
-    return stats_view_write(&view, out) == OK ? EXIT_OK : failed("out of memory");
+    return stats_view_write(&view, out) == OK ? EXIT_OK : command_failed("out of memory");
 }
 
 static int print_once(const struct watch *w)
@@ -212,7 +206,7 @@ static int follow_json(struct watch *w, double seconds)
         if (rc != EXIT_OK || signals_wait(-1, (int64_t)(seconds * 1e3)) == SIGNALS_INTERRUPT ||
             signals_seen())
             break;
-        rc = look(w) ? EXIT_OK : failed(w->why);
+        rc = look(w) ? EXIT_OK : command_failed(w->why);
     } while (rc == EXIT_OK);
     signals_stop();
     return rc;
@@ -222,7 +216,7 @@ static int show(struct watch *w, const struct stats_options *o)
 {
     double interval = o->interval > 0 ? (double)o->interval : 1;
     if (!look(w))
-        return failed(w->why);
+        return command_failed(w->why);
     if (o->json)
         return o->interval > 0 ? follow_json(w, interval) : print_json(w);
     return terminal_is(stdout) ? live(w, interval) : print_once(w);
@@ -233,15 +227,10 @@ int command_stats(int argc, char **argv)
     struct stats_options options = { 0 };
     static struct watch w;
     int operand_count;
-    switch (options_parse(&g_command, argc, argv, &options, NULL, &operand_count)) {
-    case OPTIONS_HELP:
-        return EXIT_OK;
-    case OPTIONS_WRONG:
-        return EXIT_USAGE;
-    case OPTIONS_OK:
-        break;
-    }
-    int rc = remote_open(&w.remote, &options.remote);
+    int rc = options_parse(&g_command, argc, argv, &options, NULL, &operand_count);
+    if (rc != OPTIONS_GO)
+        return rc;
+    rc = remote_open(&w.remote, &options.remote);
     if (rc != EXIT_OK)
         return rc;
     rc = show(&w, &options);

@@ -92,14 +92,9 @@ int command_tokenize(int argc, char **argv)
     struct tokenize_options options = { 0 };
     const char *operands[2] = { 0 };
     int operand_count;
-    switch (options_parse(&g_command, argc, argv, &options, operands, &operand_count)) {
-    case OPTIONS_HELP:
-        return EXIT_OK;
-    case OPTIONS_WRONG:
-        return EXIT_USAGE;
-    case OPTIONS_OK:
-        break;
-    }
+    int rc = options_parse(&g_command, argc, argv, &options, operands, &operand_count);
+    if (rc != OPTIONS_GO)
+        return rc;
     struct base_buf text;
     buf_init(&text, MEM_SERVER, TEXT_INPUT_MAX);
     bool ok = operands[1] && !options.file
