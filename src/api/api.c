@@ -12,7 +12,10 @@ enum {
     NOTICES_PER_CALL = 64
 };
 
-/* The client's own id, if the request is known and it is 1..128 printable ASCII characters, else a new one. */
+/*
+ * The client's own id, if the request is known and has one of 1..128 printable ASCII characters;
+ * else a new one.
+ */
 static void request_id_make(const struct api *api, const struct http_request *request,
                             char out[API_REQUEST_ID_MAX + 1])
 {

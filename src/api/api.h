@@ -161,7 +161,7 @@ struct api_stats {
 
 void api_stats(const struct api *api, struct api_stats *out);
 
-/* What clients wait for, in seconds from the arrival of the whole request unless it says otherwise. */
+/* What clients wait for, in seconds; where nothing else is said, since the whole request is here. */
 enum api_latency {
     API_LATENCY_FIRST,     /* the first token of an answer */
     API_LATENCY_BETWEEN,   /* from one token of a choice to the next */

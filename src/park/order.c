@@ -1,5 +1,5 @@
 /*
- * Who is next: README rules 2, 20 and 21. Each class has its parked tickets twice, sorted by
+ * Who is next: README rules 2, 20, 21 and 32. Each class has its parked tickets twice, sorted by
  * (due, order) and linked by order, and its requeued tasks. What is next is read from the heads
  * of these; nothing is searched, but capped tickets are walked over.
  *

@@ -82,8 +82,8 @@ void tensor_matrix_row(const struct tensor_matrix *m, int64_t row, float *y);
 
 /*
  * Several operations in one go, where each alone is too little to be worth splitting: calls `fn`
- * for pieces of the n_rows rows in the threads of the team. What `fn` does with its context, which
- * has no team, happens in its thread; it touches nothing of other rows. n: floats of a row.
+ * for pieces of the n_rows rows in the threads of the team. Its context has no team: operations over
+ * rows happen in its thread, and products and attention are not for it. It touches no other rows. n: floats of a row.
  */
 typedef void (*tensor_rows_fn)(struct tensor_ctx *ctx, void *arg, int64_t first, int64_t n_rows);
 void tensor_each_rows(struct tensor_ctx *ctx, int64_t n_rows, int64_t n, tensor_rows_fn fn,

@@ -67,13 +67,12 @@ enum base_err arch_load_ffn(struct model *m, int32_t layer, struct base_err_info
 /* What a step over pieces of a batch works on. */
 struct part {
     const struct model *m;
-    const struct model_layer *layer;
+    int32_t layer;
     struct model_state *s;
     struct tensor_kv *kv;
     const struct tensor_rows *rows;
     const float *norm;
     enum tensor_gate gate;
-    int32_t layer_number;
 };
 
 void arch_embed(const struct model *m, struct model_state *s, const struct model_batch *batch)
@@ -96,13 +95,12 @@ static void add_and_norm(struct tensor_ctx *ctx, void *arg, int64_t first, int64
     tensor_act_fill(ctx, first, n);
 }
 
-static void begin_part(const struct part *part, const float *norm, int64_t n)
+static void begin_part(struct part *part, int64_t n)
 {
-    struct part p = *part;
-    p.norm = norm;
-    int64_t width = p.m->params.width;
-    tensor_act_begin(&p.s->ctx, p.s->h, n, width);
-    tensor_each_rows(&p.s->ctx, n, width, add_and_norm, &p);
+    struct tensor_ctx *ctx = &part->s->ctx;
+    int64_t width = part->m->params.width;
+    tensor_act_begin(ctx, part->s->h, n, width);
+    tensor_each_rows(ctx, n, width, add_and_norm, part);
 }
 
 /* Biases, norms and rotations of q, k, v; then keys and values go to the cache. */
@@ -110,7 +108,7 @@ static void finish_qkv(struct tensor_ctx *ctx, void *arg, int64_t first, int64_t
 {
     const struct part *part = arg;
     const struct model_params *p = &part->m->params;
-    const struct model_layer *l = part->layer;
+    const struct model_layer *l = &part->m->layers[part->layer];
     const struct model_state *s = part->s;
     const struct {
         float *x;
@@ -134,7 +132,7 @@ static void finish_qkv(struct tensor_ctx *ctx, void *arg, int64_t first, int64_t
             tensor_rope(ctx, part->m->arch->rope_kind, x, s->rot[l->rope] + first * p->rope_dim, n,
                         heads, p->head_dim, p->rope_dim / 2);
     }
-    tensor_kv_write(ctx, part->kv, part->layer_number, s->k, s->v, part->rows, first, n);
+    tensor_kv_write(ctx, part->kv, part->layer, s->k, s->v, part->rows, first, n);
 }
 
 void arch_attention(const struct model *m, int32_t layer, struct model_state *s,
@@ -143,12 +141,12 @@ void arch_attention(const struct model *m, int32_t layer, struct model_state *s,
     const struct model_params *p = &m->params;
     const struct model_layer *l = &m->layers[layer];
     struct part part = {
-        .m = m, .layer = l, .s = s, .kv = kv, .rows = rows, .layer_number = layer
+        .m = m, .layer = layer, .s = s, .kv = kv, .rows = rows, .norm = l->attn_norm
     };
     struct tensor_ctx *ctx = &s->ctx;
     int64_t n = rows->n_rows;
     int64_t q_width = (int64_t)p->heads * p->head_dim;
-    begin_part(&part, l->attn_norm, n);
+    begin_part(&part, n);
     tensor_matmul_many(ctx, (float *const[]){ s->q, s->k, s->v },
                        (const struct tensor_matrix *const[]){ &l->attn_q, &l->attn_k, &l->attn_v },
                        3);
@@ -178,9 +176,9 @@ void arch_ffn(const struct model *m, int32_t layer, struct model_state *s, enum 
 {
     const struct model_params *p = &m->params;
     const struct model_layer *l = &m->layers[layer];
-    struct part part = { .m = m, .layer = l, .s = s, .gate = gate };
+    struct part part = { .m = m, .layer = layer, .s = s, .norm = l->ffn_norm, .gate = gate };
     struct tensor_ctx *ctx = &s->ctx;
-    begin_part(&part, l->ffn_norm, n_rows);
+    begin_part(&part, n_rows);
     tensor_matmul_many(ctx, (float *const[]){ s->gate, s->up },
                        (const struct tensor_matrix *const[]){ &l->ffn_gate, &l->ffn_up }, 2);
     tensor_act_begin(ctx, s->gate, n_rows, p->ffn);
@@ -203,6 +201,6 @@ void arch_output(const struct model *m, struct model_state *s, const struct mode
         move_row(s->x, m->params.width, i, batch->out_rows[i]);
         move_row(s->h, m->params.width, i, batch->out_rows[i]);
     }
-    begin_part(&(struct part){ .m = m, .s = s }, m->out_norm, batch->out_count);
+    begin_part(&(struct part){ .m = m, .s = s, .norm = m->out_norm }, batch->out_count);
     tensor_matmul(&s->ctx, logits, &m->head);
 }
