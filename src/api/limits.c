@@ -174,9 +174,8 @@ void limits_find(struct limits *l, const struct api_caller *caller, struct limit
 /* Within the bounds, spread so that those who were refused together do not come together. */
 static uint64_t retry_ms(const struct limits *l, double base_ms)
 {
-    double uniform = (double)(random_u64(l->random) >> 11) / 9007199254740992.0; /* 53 bits */
     double ms = base_ms > l->retry_ms_min ? base_ms : l->retry_ms_min;
-    ms *= 1 + uniform * l->retry_jitter;
+    ms *= 1 + l->retry_jitter * random_unit(random_u64(l->random));
     ms = ms < l->retry_ms_max ? ms : l->retry_ms_max;
     return ms > 1 ? (uint64_t)ms : 1;
 }

@@ -27,6 +27,12 @@ static inline uint64_t random_mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
+/* A number in [0, 1) from the upper 53 bits of `x`. */
+static inline double random_unit(uint64_t x)
+{
+    return (double)(x >> 11) * 0x1p-53;
+}
+
 /*
  * An unguessable name: `prefix` followed by 26 characters base32 (a–z, 2–7) that carry
  * 128 bits of `random`, and a zero byte. `out_size` >= strlen(prefix) + 27.

@@ -55,16 +55,10 @@ static uint64_t draw_key(uint64_t seed, uint32_t choice, int64_t position)
     return random_mix(x ^ ((uint64_t)position + 0x9e3779b97f4a7c15u));
 }
 
-/* Uniform in [0, 1). */
-static double uniform(uint64_t x)
-{
-    return (double)(x >> 11) * 0x1p-53;
-}
-
 /* A second number, independent of the draw's. */
 static double xtc_uniform(uint64_t key)
 {
-    return uniform(random_mix(key ^ 0xd1b54a32d192ed03u));
+    return random_unit(random_mix(key ^ 0xd1b54a32d192ed03u));
 }
 
 /* ---- looking at the logits ---- */
@@ -270,7 +264,7 @@ bool engine_sample(struct engine_sampler *s, const float *logits, const struct e
     gather(&c, lowest_logit(&c, p));
     take_steps(&c, d, key);
     double total = engine_weigh(&c, p->temperature);
-    struct engine_candidate picked = pick(&c, total, uniform(key));
+    struct engine_candidate picked = pick(&c, total, random_unit(key));
     *id = picked.id;
     if (p->mirostat) {
         double surprise = log2(total / (double)picked.weight);

@@ -9,6 +9,8 @@
 
 #include <math.h>
 
+#include "base/random.h"
+
 #define HALF_LIFE_S 30.0
 #define LN2 0.69314718055994530942
 #define WARM_UP_S 2.0 /* what runs before the first sample is taken to last this long */
@@ -45,8 +47,7 @@ uint64_t park_retry_after_ms(const struct park_retry *retry, double base_ms, uin
     /* The minimum comes before the jitter: short waits must be spread, too. */
     double ms = base_ms > retry->min_ms ? base_ms : retry->min_ms;
     double max_ms = retry->max_ms > 0.0 ? retry->max_ms : RETRY_MS_MAX;
-    double uniform = (double)(random >> 11) / 9007199254740992.0; /* [0, 1) of 53 bits */
-    ms *= 1.0 + retry->jitter * uniform;
+    ms *= 1.0 + retry->jitter * random_unit(random);
     ms = ms < max_ms ? ms : max_ms;
     return ms > 1.0 ? (uint64_t)ms : 1;
 }
