@@ -213,6 +213,7 @@ PARK_API uint64_t park_tick(park_pool *pool);
 
 PARK_API void *park_task_payload(const park_task *task);
 PARK_API uint32_t park_task_index(const park_task *task); /* 0..task_count-1 */
+PARK_API enum park_class park_task_class(const park_task *task);
 
 /* The taker's own pointer on a task, kept over requeues; NULL at first. */
 PARK_API void park_task_set_user(park_task *task, void *user);

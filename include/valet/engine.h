@@ -94,7 +94,7 @@ struct valet_engine_options {
     uint64_t kv_bytes; /* budget of the KV cache; 0: rows_max * context, at most half of memory */
     int32_t rows_max;  /* requests in the batch, 1..256 */
     int32_t chunk_max; /* prompt tokens of one step, all requests together */
-    int32_t itl_target_ms; /* steps that also decode take about this long at most; 0: no bound */
+    int32_t itl_target_ms; /* about how long a step with prompt tokens takes; 0: no bound */
     bool prefix_cache;     /* keys and values of finished prefixes are kept and shared */
 };
 
@@ -145,6 +145,7 @@ struct valet_start {
     const struct valet_request *request;
     uint32_t choice; /* which choice of the request: part of the random numbers */
     uint64_t blocks; /* booked for it */
+    uint32_t rank;   /* prompts of a lower rank are computed first; 0: the most urgent */
     struct valet_progress progress;
 };
 

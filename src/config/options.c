@@ -163,8 +163,8 @@ static const struct config_option g_options[] = {
         .help = "kernel threads, null: the CPUs this process may use"),
     ROW("model_defaults.params.itl_target_ms", CONFIG_INT, model.itl_target_ms, "50",
         RANGE(0, 10000), FLAG("itl-target-ms", "MS"),
-        .help = "running answers wait about this long, or as long as a step of theirs, for "
-                "prompts; 0: off"),
+        .help = "a step with prompt tokens takes about this long, or twice as long as one "
+                "without; 0: no bound"),
     ROW("model_defaults.params.max_num_seqs", CONFIG_INT, model.rows_max, "16", RANGE(1, 256),
         FLAG("max-num-seqs", "N"), .help = "requests that run at once"),
     ROW("model_defaults.params.prefill_chunk_size", CONFIG_INT, model.chunk_max, "256",

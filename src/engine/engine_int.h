@@ -46,7 +46,8 @@ enum engine_seq_state {
 
 struct engine_seq {
     enum engine_seq_state state;
-    uint64_t order; /* when it joined; the oldest prefills first */
+    uint32_t rank;  /* the lowest prefills first, ... */
+    uint64_t order; /* ... of these the oldest: when it joined */
 
     /* set when it joins, constant afterwards; borrowed from the source until the end */
     void *work;
@@ -110,7 +111,7 @@ struct valet_engine {
     int32_t seq_count;
     uint64_t next_order;
     struct valet_start *starts;                /* [rows_max] for source->take */
-    struct engine_seq **order;                 /* [rows_max] sequences of a step, oldest first */
+    struct engine_seq **order;                 /* [rows_max] sequences of a step, by rank and age */
     int32_t *seq_ids;                          /* [rows_max][context] */
     uint32_t *block_tables;                    /* [rows_max][context/32] */
     char *texts;                               /* [rows_max] stop buffers */
@@ -120,6 +121,7 @@ struct valet_engine {
     /* how long steps take, running means; 0: not known yet */
     double decode_ns; /* a step without prompt rows */
     double row_ns;    /* a prompt row in a step */
+    uint32_t turn;    /* steps; in one of AGE_TURN the oldest prompt goes before the urgent */
 
     /* a step's batch; arrays of step_rows_max, logits [out_max][vocab] */
     int32_t *ids;

@@ -142,6 +142,7 @@ void engine_seq_join(struct valet_engine *e, const struct valet_start *start)
     struct engine_seq kept = *s; /* the arrays stay with the place */
     *s = (struct engine_seq){
         .state = ENGINE_SEQ_WAITING,
+        .rank = start->rank,
         .order = e->next_order++,
         .work = start->work,
         .request = r,

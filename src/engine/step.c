@@ -1,7 +1,7 @@
 /*
  * A step: one forward pass over a mixed batch. Every sequence with one token to compute gets
  * its row first; what the budget leaves goes to longer ones (prompts, and sequences that were
- * preempted), the oldest first. Then each sequence whose last known token was computed draws
+ * preempted), by rank and age. Then each sequence whose last known token was computed draws
  * its next.
  */
 #include <math.h>
@@ -13,7 +13,9 @@
 #include "engine/engine_int.h"
 
 enum {
-    CHUNK_MIN = 16 /* prompt rows of a step, however slow it is: prompts must get on */
+    CHUNK_MIN = 16,       /* prompt rows of a step, however slow it is: prompts must get on */
+    CHUNK_MIN_ALONE = 64, /* the same where nobody decodes: as many as share weights well */
+    AGE_TURN = 8
 };
 
 /* ---- who takes part ---- */
@@ -35,7 +37,12 @@ static bool waits_for_sibling(const struct valet_engine *e, const struct engine_
     return false;
 }
 
-/* Sequences that can make progress, oldest first. Insertion sort: few, and nearly in order. */
+static bool is_before(const struct engine_seq *a, const struct engine_seq *b)
+{
+    return a->rank != b->rank ? a->rank < b->rank : a->order < b->order;
+}
+
+/* Sequences that can make progress, by rank and age. Insertion sort: few, nearly in order. */
 static int32_t collect(struct valet_engine *e)
 {
     int32_t n = 0;
@@ -47,7 +54,7 @@ static int32_t collect(struct valet_engine *e)
         if (s->state == ENGINE_SEQ_FREE)
             continue;
         int32_t at = n++;
-        while (at > 0 && e->order[at - 1]->order > s->order) {
+        while (at > 0 && is_before(s, e->order[at - 1])) {
             e->order[at] = e->order[at - 1];
             at--;
         }
@@ -112,20 +119,36 @@ static void add_rows(struct valet_engine *e, struct model_batch *batch, struct e
 }
 
 /*
- * Prompt rows that a step may take: all there is room for while nobody decodes; else what the
- * target for the time between two tokens leaves, by the running means of earlier steps. Where
- * that is less than the decoding takes, the prompts get as long: a step may last twice as long,
- * and a full batch does not make newcomers wait for dozens of steps.
+ * Prompt rows that a step may take: what the target for the time of a step leaves beside the
+ * decode rows, by the running means of earlier steps. Where that is less than the decoding
+ * takes, the prompts get as long: a step may last twice as long, and a full batch does not make
+ * newcomers wait for dozens of steps.
  */
 static int32_t prompt_budget(const struct valet_engine *e, int64_t decode_rows)
 {
-    if (decode_rows == 0 || e->itl_target_ns == 0 || e->row_ns <= 0)
+    if (e->itl_target_ns == 0 || e->row_ns <= 0)
         return e->chunk_max;
-    double left_ns = (double)e->itl_target_ns - e->decode_ns;
-    double rows = fmax(left_ns, e->decode_ns) / e->row_ns;
-    if (rows < CHUNK_MIN)
-        return CHUNK_MIN < e->chunk_max ? CHUNK_MIN : e->chunk_max;
+    double decode_ns = decode_rows > 0 ? e->decode_ns : 0;
+    double rows = fmax((double)e->itl_target_ns - decode_ns, e->decode_ns) / e->row_ns;
+    rows = fmax(rows, decode_rows > 0 ? CHUNK_MIN : CHUNK_MIN_ALONE);
     return rows < e->chunk_max ? (int32_t)rows : e->chunk_max;
+}
+
+static bool wants_prompt_rows(const struct engine_seq *s)
+{
+    return s->state == ENGINE_SEQ_RUNNING && s->step_rows == 0 && !is_decode(s);
+}
+
+/* NULL: there is none. */
+static struct engine_seq *oldest_prompt(const struct valet_engine *e, int32_t seq_count)
+{
+    struct engine_seq *found = NULL;
+    for (int32_t i = 0; i < seq_count; i++) {
+        struct engine_seq *s = e->order[i];
+        if (wants_prompt_rows(s) && (!found || s->order < found->order))
+            found = s;
+    }
+    return found;
 }
 
 static int32_t add_prompt_rows(struct valet_engine *e, struct model_batch *batch,
@@ -159,10 +182,12 @@ static void build_once(struct valet_engine *e, struct model_batch *batch, int32_
     }
     int32_t budget = prompt_budget(e, batch->rows.n_rows);
     int32_t logits_left = PROMPT_LOGITS_MAX;
+    struct engine_seq *oldest = e->turn % AGE_TURN == 0 ? oldest_prompt(e, seq_count) : NULL;
+    if (oldest)
+        budget -= add_prompt_rows(e, batch, oldest, budget, &logits_left);
     for (int32_t i = 0; i < seq_count && budget > 0; i++) {
-        struct engine_seq *s = e->order[i];
-        if (s->state == ENGINE_SEQ_RUNNING && s->step_rows == 0 && !is_decode(s))
-            budget -= add_prompt_rows(e, batch, s, budget, &logits_left);
+        if (wants_prompt_rows(e->order[i]))
+            budget -= add_prompt_rows(e, batch, e->order[i], budget, &logits_left);
     }
 }
 
@@ -289,6 +314,7 @@ bool engine_step(struct valet_engine *e)
 
     struct model_batch batch;
     build(e, &batch, seq_count);
+    e->turn++;
     atom_store_relaxed(&e->stat_blocks_used, engine_prefix_held(&e->prefix));
     atom_store_relaxed(&e->stat_blocks_cached, e->prefix.cached_count);
     if (batch.rows.n_rows > 0)

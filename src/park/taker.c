@@ -102,6 +102,11 @@ uint32_t park_task_index(const park_task *task)
     return task->index;
 }
 
+enum park_class park_task_class(const park_task *task)
+{
+    return task->ticket->klass;
+}
+
 void park_task_set_user(park_task *task, void *user)
 {
     task->user = user;

@@ -21,7 +21,7 @@ struct saved {
 
 static void source_start(park_task *task, struct valet_start *start)
 {
-    *start = (struct valet_start){ .work = task };
+    *start = (struct valet_start){ .work = task, .rank = park_task_class(task) };
     start->request =
         api_task_request(park_task_payload(task), park_task_index(task), &start->choice);
     start->blocks =

@@ -419,9 +419,39 @@ START_TEST(a_long_prompt_gets_few_rows_beside_others)
     ck_assert_uint_eq(prefill_steps(0, 1, 0, true), 1);          /* no bound */
     ck_assert_uint_eq(prefill_steps(UINT64_MAX, 1, 0, true), 1); /* one that binds nobody */
     ck_assert_uint_eq(prefill_steps(1, 1e15, 0, true), 13);      /* 16 rows, however slow */
-    ck_assert_uint_eq(prefill_steps(1, 1e15, 0, false), 1);      /* nobody waits for a token */
+    ck_assert_uint_eq(prefill_steps(1, 1e15, 0, false), 4);      /* 64 where nobody decodes */
+    ck_assert_uint_eq(prefill_steps(100, 1, 0, false), 3); /* 100, cut to 96: half are 64 */
     /* As long as decoding takes: 100 rows, half of that after five steps, so a block of 32. */
     ck_assert_uint_eq(prefill_steps(1, 1e13, 1e15, true), 6); /* 5 blocks and the rest */
+    rig_close(&g_rig);
+}
+END_TEST
+
+/* One of rank 1 and then `urgent` of rank 0, beside one that decodes; 16 prompt rows a step. */
+static void run_ranks(int32_t urgent)
+{
+    set_job(0, 8, 230);
+    for (int32_t i = 1; i <= urgent + 1; i++) {
+        set_job(i, 160, 1)->from_step = 5;
+        g_jobs[i].rank = i == 1;
+    }
+    valet_engine *engine = script_engine_with(g_rig.model, urgent + 2, 256, 0, false);
+    engine->itl_target_ns = 1;
+    engine->row_ns = 1e15;
+    script_run_jobs(engine, g_jobs, urgent + 2);
+    valet_engine_destroy(engine);
+}
+
+START_TEST(urgent_prompts_go_first_and_all_get_on)
+{
+    rig_open(&g_rig, tiny_plain(TENSOR_Q8_0), NULL, 1);
+    run_ranks(1);
+    ck_assert_uint_lt(g_jobs[2].end_step, g_jobs[1].end_step);
+    ck_assert_uint_le(g_jobs[2].end_step, 5 + 10 + 2); /* ten steps, and two turns of the other */
+    run_ranks(20);
+    ck_assert_uint_gt(g_jobs[1].end_step, 5 + 8 * 9); /* one step of eight ... */
+    ck_assert_uint_lt(g_jobs[1].end_step, 5 + 8 * 11);
+    ck_assert_uint_lt(g_jobs[1].end_step, g_jobs[21].end_step); /* ... but before the last */
     rig_close(&g_rig);
 }
 END_TEST
@@ -604,6 +634,7 @@ int main(void)
     tcase_add_test(t, a_prompt_alone_can_be_scored);
     tcase_add_test(t, a_prompt_that_gives_no_number_fails);
     tcase_add_test(t, a_long_prompt_gets_few_rows_beside_others);
+    tcase_add_test(t, urgent_prompts_go_first_and_all_get_on);
     tcase_add_test(t, what_is_out_of_range_fails_and_others_go_on);
     tcase_add_test(t, progress_out_of_range_fails);
     return suite_run("params", t);

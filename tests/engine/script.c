@@ -152,6 +152,7 @@ static size_t script_take(void *arg, struct valet_start *starts, size_t room)
             .work = job,
             .request = lend_request(s, job),
             .choice = job->choice,
+            .rank = job->rank,
             .blocks = blocks ? blocks
                              : valet_engine_blocks(job->request.prompt_count, job->request.max_new),
             .progress = job->progress,

@@ -53,6 +53,7 @@ struct script_job {
 
     /* what the source does with it */
     bool unbooked;        /* given although its blocks may not be there */
+    uint32_t rank;
     uint64_t from_step;   /* not given before the engine has made so many steps */
     bool cancel;          /* cancelled ... */
     uint64_t cancel_step; /* ... once the engine has made so many steps ... */
