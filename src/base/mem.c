@@ -38,11 +38,11 @@ static void count_out(enum mem_tag tag, size_t size)
     atomic_fetch_sub_explicit(&g_live_bytes[tag], size, memory_order_relaxed);
 }
 
-void *mem_alloc(enum mem_tag tag, size_t size)
+static void *alloc(enum mem_tag tag, size_t size, bool zeroed)
 {
     if (size > PTRDIFF_MAX - sizeof(struct header) || fault_hit(FAULT_ALLOC))
         return NULL;
-    struct header *h = malloc(sizeof *h + size);
+    struct header *h = zeroed ? calloc(1, sizeof *h + size) : malloc(sizeof *h + size);
     if (!h)
         return NULL;
     h->size = size;
@@ -51,15 +51,16 @@ void *mem_alloc(enum mem_tag tag, size_t size)
     return h + 1;
 }
 
+void *mem_alloc(enum mem_tag tag, size_t size)
+{
+    return alloc(tag, size, false);
+}
+
+/* Large blocks take no memory before they are touched: they come zeroed from the system. */
 void *mem_calloc(enum mem_tag tag, size_t count, size_t size)
 {
     size_t total;
-    if (__builtin_mul_overflow(count, size, &total))
-        return NULL;
-    void *p = mem_alloc(tag, total);
-    if (p)
-        memset(p, 0, total);
-    return p;
+    return __builtin_mul_overflow(count, size, &total) ? NULL : alloc(tag, total, true);
 }
 
 void *mem_realloc(enum mem_tag tag, void *p, size_t size)
