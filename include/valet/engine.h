@@ -145,7 +145,7 @@ struct valet_start {
     const struct valet_request *request;
     uint32_t choice; /* which choice of the request: part of the random numbers */
     uint64_t blocks; /* booked for it */
-    uint32_t rank;   /* prompts of a lower rank are computed first; 0: the most urgent */
+    uint32_t rank;   /* a lower one goes first and takes more of a step; 0: the most urgent */
     struct valet_progress progress;
 };
 

@@ -118,6 +118,21 @@ static void add_rows(struct valet_engine *e, struct model_batch *batch, struct e
         e->out_rows[batch->out_count++] = (int32_t)(row + i);
 }
 
+static bool wants_prompt_rows(const struct engine_seq *s)
+{
+    return s->state == ENGINE_SEQ_RUNNING && s->step_rows == 0 && !is_decode(s);
+}
+
+/* The lowest rank that decodes in this step: in every other, those behind a prompt wait. */
+static uint32_t decode_rank_max(const struct valet_engine *e, int32_t seq_count)
+{
+    for (int32_t i = 0; e->turn % 2 == 1 && i < seq_count; i++) {
+        if (wants_prompt_rows(e->order[i]))
+            return e->order[i]->rank;
+    }
+    return UINT32_MAX;
+}
+
 /*
  * Prompt rows that a step may take: what the target for the time of a step leaves beside the
  * decode rows, by the running means of earlier steps. Where that is less than the decoding
@@ -132,11 +147,6 @@ static int32_t prompt_budget(const struct valet_engine *e, int64_t decode_rows)
     double rows = fmax((double)e->itl_target_ns - decode_ns, e->decode_ns) / e->row_ns;
     rows = fmax(rows, decode_rows > 0 ? CHUNK_MIN : CHUNK_MIN_ALONE);
     return rows < e->chunk_max ? (int32_t)rows : e->chunk_max;
-}
-
-static bool wants_prompt_rows(const struct engine_seq *s)
-{
-    return s->state == ENGINE_SEQ_RUNNING && s->step_rows == 0 && !is_decode(s);
 }
 
 /* NULL: there is none. */
@@ -168,6 +178,17 @@ static int32_t add_prompt_rows(struct valet_engine *e, struct model_batch *batch
     return n;
 }
 
+static void add_decode_rows(struct valet_engine *e, struct model_batch *batch, int32_t seq_count,
+                            uint32_t rank_max)
+{
+    for (int32_t i = 0; i < seq_count; i++) {
+        struct engine_seq *s = e->order[i];
+        if (s->state == ENGINE_SEQ_RUNNING && is_decode(s) && s->rank <= rank_max &&
+            engine_seq_grow(e, s, s->known))
+            add_rows(e, batch, s, 1);
+    }
+}
+
 static void build_once(struct valet_engine *e, struct model_batch *batch, int32_t seq_count)
 {
     for (int32_t i = 0; i < seq_count; i++)
@@ -175,11 +196,7 @@ static void build_once(struct valet_engine *e, struct model_batch *batch, int32_
     *batch = (struct model_batch){ .rows = { .pos = e->pos, .blocks = e->row_blocks },
                                    .ids = e->ids,
                                    .out_rows = e->out_rows };
-    for (int32_t i = 0; i < seq_count; i++) {
-        struct engine_seq *s = e->order[i];
-        if (s->state == ENGINE_SEQ_RUNNING && is_decode(s) && engine_seq_grow(e, s, s->known))
-            add_rows(e, batch, s, 1);
-    }
+    add_decode_rows(e, batch, seq_count, decode_rank_max(e, seq_count));
     int32_t budget = prompt_budget(e, batch->rows.n_rows);
     int32_t logits_left = PROMPT_LOGITS_MAX;
     struct engine_seq *oldest = e->turn % AGE_TURN == 0 ? oldest_prompt(e, seq_count) : NULL;
@@ -189,6 +206,8 @@ static void build_once(struct valet_engine *e, struct model_batch *batch, int32_
         if (wants_prompt_rows(e->order[i]))
             budget -= add_prompt_rows(e, batch, e->order[i], budget, &logits_left);
     }
+    if (batch->rows.n_rows == 0) /* the prompt they waited for has no blocks */
+        add_decode_rows(e, batch, seq_count, UINT32_MAX);
 }
 
 static int64_t count_rows(const struct valet_engine *e, int32_t seq_count)
@@ -284,12 +303,13 @@ static double blend(double mean, double value)
     return mean > 0 ? mean + (value - mean) / 8 : value;
 }
 
-static void note_time(struct valet_engine *e, double ns, int32_t prompt_rows)
+static void note_time(struct valet_engine *e, double ns, int32_t prompt_rows, int64_t decode_rows)
 {
+    double prompt_ns = decode_rows > 0 ? ns - e->decode_ns : ns;
     if (prompt_rows == 0)
         e->decode_ns = blend(e->decode_ns, ns);
-    else if (ns > e->decode_ns && prompt_rows >= CHUNK_MIN)
-        e->row_ns = blend(e->row_ns, (ns - e->decode_ns) / prompt_rows);
+    else if (prompt_ns > 0 && prompt_rows >= CHUNK_MIN)
+        e->row_ns = blend(e->row_ns, prompt_ns / prompt_rows);
 }
 
 static int32_t count_prompt_rows(const struct valet_engine *e, int32_t seq_count)
@@ -325,7 +345,8 @@ bool engine_step(struct valet_engine *e)
 
     uint64_t end_ns = clock_now_ns(&base_clock_monotonic);
     if (batch.rows.n_rows > 0) { /* not where every row waits for blocks */
-        note_time(e, (double)(end_ns - start_ns), prompt_rows);
+        note_time(e, (double)(end_ns - start_ns), prompt_rows,
+                  batch.rows.n_rows - prompt_rows);
         atom_add_relaxed(&e->stat_steps, 1);
     }
     atom_add_relaxed(&e->stat_step_ns, end_ns - start_ns);

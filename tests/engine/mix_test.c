@@ -105,6 +105,7 @@ static void set_trouble(void)
     for (int32_t i = 0; i < JOBS; i++) {
         struct script_job *job = &g_jobs[i];
         job->from_step = one_in(2) ? (uint64_t)below(60) : 0;
+        job->rank = (uint32_t)below(3);
         job->cancel = one_in(6);
         job->cancel_count = below(20);
         job->cancel_step = (uint64_t)below(80);

@@ -427,10 +427,13 @@ START_TEST(a_long_prompt_gets_few_rows_beside_others)
 }
 END_TEST
 
-/* One of rank 1 and then `urgent` of rank 0, beside one that decodes; 16 prompt rows a step. */
-static void run_ranks(int32_t urgent)
+/*
+ * A prompt of rank 1 and then `urgent` of rank 0, beside one that decodes; a step takes 16 prompt
+ * rows, or 64 where nobody decodes.
+ */
+static void run_ranks(uint32_t decode_rank, int32_t urgent)
 {
-    set_job(0, 8, 230);
+    set_job(0, 8, 230)->rank = decode_rank;
     for (int32_t i = 1; i <= urgent + 1; i++) {
         set_job(i, 160, 1)->from_step = 5;
         g_jobs[i].rank = i == 1;
@@ -445,13 +448,19 @@ static void run_ranks(int32_t urgent)
 START_TEST(urgent_prompts_go_first_and_all_get_on)
 {
     rig_open(&g_rig, tiny_plain(TENSOR_Q8_0), NULL, 1);
-    run_ranks(1);
+    run_ranks(0, 1);
     ck_assert_uint_lt(g_jobs[2].end_step, g_jobs[1].end_step);
     ck_assert_uint_le(g_jobs[2].end_step, 5 + 10 + 2); /* ten steps, and two turns of the other */
-    run_ranks(20);
+    run_ranks(0, 20);
     ck_assert_uint_gt(g_jobs[1].end_step, 5 + 8 * 9); /* one step of eight ... */
     ck_assert_uint_lt(g_jobs[1].end_step, 5 + 8 * 11);
     ck_assert_uint_lt(g_jobs[1].end_step, g_jobs[21].end_step); /* ... but before the last */
+    /* Who decodes at a higher rank than a prompt waits for it, but not in every step. */
+    run_ranks(1, 1);
+    ck_assert_uint_le(g_jobs[2].end_step, 5 + 6); /* 16 and 64 rows in turn */
+    ck_assert_int_eq(g_jobs[0].count, 230);
+    ck_assert_uint_ge(g_jobs[0].end_step, 230 + 2); /* steps without it */
+    ck_assert_uint_le(g_jobs[0].end_step, 230 + 6);
     rig_close(&g_rig);
 }
 END_TEST

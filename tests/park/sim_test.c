@@ -199,8 +199,10 @@ static struct sim_at at_of(struct sim *m, park_task *task)
 {
     for (int i = 0; i < SIM_LIVE_MAX; i++) {
         struct sim_ticket *t = &m->tickets[i];
-        if (t->is_used && t->ticket == park_task_ticket(task))
+        if (t->is_used && t->ticket == park_task_ticket(task)) {
+            ck_assert_int_eq(park_task_class(task), t->klass);
             return (struct sim_at){ t, &t->parts[park_task_index(task)] };
+        }
     }
     ck_abort_msg("a task of nobody");
 }
