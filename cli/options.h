@@ -45,7 +45,7 @@ enum {
  * or the exit code to end with: the help was printed, or one line to stderr.
  */
 int options_parse(const struct command *command, int argc, char **argv, void *out,
-                                  const char **operands, int *operand_count);
+                  const char **operands, int *operand_count);
 
 /* Reads a value into its field of the struct at `out`; false: it is none, nothing changed. */
 bool options_store(const struct option_spec *option, const char *text, void *out);

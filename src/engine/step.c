@@ -345,8 +345,7 @@ bool engine_step(struct valet_engine *e)
 
     uint64_t end_ns = clock_now_ns(&base_clock_monotonic);
     if (batch.rows.n_rows > 0) { /* not where every row waits for blocks */
-        note_time(e, (double)(end_ns - start_ns), prompt_rows,
-                  batch.rows.n_rows - prompt_rows);
+        note_time(e, (double)(end_ns - start_ns), prompt_rows, batch.rows.n_rows - prompt_rows);
         atom_add_relaxed(&e->stat_steps, 1);
     }
     atom_add_relaxed(&e->stat_step_ns, end_ns - start_ns);

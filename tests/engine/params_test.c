@@ -420,7 +420,7 @@ START_TEST(a_long_prompt_gets_few_rows_beside_others)
     ck_assert_uint_eq(prefill_steps(UINT64_MAX, 1, 0, true), 1); /* one that binds nobody */
     ck_assert_uint_eq(prefill_steps(1, 1e15, 0, true), 13);      /* 16 rows, however slow */
     ck_assert_uint_eq(prefill_steps(1, 1e15, 0, false), 4);      /* 64 where nobody decodes */
-    ck_assert_uint_eq(prefill_steps(100, 1, 0, false), 3); /* 100, cut to 96: half are 64 */
+    ck_assert_uint_eq(prefill_steps(100, 1, 0, false), 3);       /* 100, cut to 96: half are 64 */
     /* As long as decoding takes: 100 rows, half of that after five steps, so a block of 32. */
     ck_assert_uint_eq(prefill_steps(1, 1e13, 1e15, true), 6); /* 5 blocks and the rest */
     rig_close(&g_rig);

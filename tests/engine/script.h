@@ -52,7 +52,7 @@ struct script_job {
     uint32_t group; /* jobs with the same number, not 0, are choices of one request */
 
     /* what the source does with it */
-    bool unbooked;        /* given although its blocks may not be there */
+    bool unbooked; /* given although its blocks may not be there */
     uint32_t rank;
     uint64_t from_step;   /* not given before the engine has made so many steps */
     bool cancel;          /* cancelled ... */
