@@ -463,6 +463,7 @@ struct attention_job {
     const uint8_t *layer;
     const struct tensor_attention_args *args;
     const struct tensor_rows *rows;
+    int64_t rows_per_tile;
 };
 
 /*
@@ -475,8 +476,8 @@ static void attention_tile(void *arg, int64_t tile)
     const struct tensor_kv *kv = job->kv;
     const struct tensor_rows *rows = job->rows;
     int64_t h = tile % kv->n_kv;
-    int64_t r = tile / kv->n_kv * kv->isa->attention_rows;
-    int64_t end = r + kv->isa->attention_rows;
+    int64_t r = tile / kv->n_kv * job->rows_per_tile;
+    int64_t end = r + job->rows_per_tile;
     if (end > rows->n_rows)
         end = rows->n_rows;
     struct tensor_heads heads = {
@@ -500,12 +501,22 @@ static void attention_tile(void *arg, int64_t tile)
     }
 }
 
+/* Whether most rows are the only one of their sequence, and share no keys. */
+static bool is_decode(const struct tensor_rows *rows)
+{
+    int64_t sequences = 1;
+    for (int64_t r = 1; r < rows->n_rows; r++)
+        sequences += rows->blocks[r] != rows->blocks[r - 1];
+    return 2 * sequences > rows->n_rows;
+}
+
 void tensor_attention(struct tensor_ctx *ctx, float *out, const float *q,
                       const struct tensor_kv *kv, const struct tensor_attention_args *args,
                       const struct tensor_rows *rows)
 {
     ASSERT(args->n_heads % kv->n_kv == 0 && args->window >= 0);
-    struct attention_job job = { out, q, kv, kv_layer(kv, args->layer), args, rows };
-    int64_t groups = (rows->n_rows + kv->isa->attention_rows - 1) / kv->isa->attention_rows;
+    int64_t per_tile = is_decode(rows) ? 1 : kv->isa->attention_rows;
+    struct attention_job job = { out, q, kv, kv_layer(kv, args->layer), args, rows, per_tile };
+    int64_t groups = (rows->n_rows + per_tile - 1) / per_tile;
     team_run(ctx->team, attention_tile, &job, groups * kv->n_kv);
 }
