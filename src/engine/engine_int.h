@@ -121,7 +121,7 @@ struct valet_engine {
     /* how long steps take, running means; 0: not known yet */
     double decode_ns; /* a step without prompt rows */
     double row_ns;    /* a prompt row in a step */
-    uint32_t turn;    /* steps; in one of AGE_TURN the oldest prompt goes before the urgent */
+    uint32_t turn;    /* counts steps: who comes first is not the same in each */
 
     /* a step's batch; arrays of step_rows_max, logits [out_max][vocab] */
     int32_t *ids;

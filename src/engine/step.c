@@ -1,7 +1,7 @@
 /*
- * A step: one forward pass over a mixed batch. Every sequence with one token to compute gets
- * its row first; what the budget leaves goes to longer ones (prompts, and sequences that were
- * preempted), by rank and age. Then each sequence whose last known token was computed draws
+ * A step: one forward pass over a mixed batch. Sequences with one token to compute get their
+ * row first (in every other step not those behind a more urgent prompt); what the budget leaves
+ * goes to longer ones (prompts, and sequences that were preempted), by rank and age. Then each sequence whose last known token was computed draws
  * its next.
  */
 #include <math.h>
@@ -15,7 +15,7 @@
 enum {
     CHUNK_MIN = 16,       /* prompt rows of a step, however slow it is: prompts must get on */
     CHUNK_MIN_ALONE = 64, /* the same where nobody decodes: as many as share weights well */
-    AGE_TURN = 8
+    AGE_TURN = 8          /* in one step of so many the oldest prompt goes before the urgent */
 };
 
 /* ---- who takes part ---- */
@@ -74,7 +74,7 @@ static int32_t collect(struct valet_engine *e)
 
 /* ---- rows ---- */
 
-/* Rows of a sequence with one token left; they come first and always. */
+/* Rows of a sequence with one token left; they come first. */
 static bool is_decode(const struct engine_seq *s)
 {
     return s->known - s->computed == 1;
