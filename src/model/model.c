@@ -77,6 +77,7 @@ enum base_err model_open(const char *path, const struct tensor_isa *isa, struct 
     struct model *m = mem_calloc(MEM_MODEL, 1, sizeof *m);
     if (!m)
         return base_err_set(info, E_NOMEM, "out of memory");
+    m->embed_scale = 1;
     m->isa = isa;
     m->team = team;
     enum base_err rc = gguf_open(path, &m->file, info);
@@ -123,7 +124,7 @@ void model_close(struct model *m)
     mem_free(m);
 }
 
-/* ---- forward ---- */
+/* ---- buffers of a forward pass ---- */
 
 /* Floats of an array of `row` floats for each of `rows` rows: whole cache lines. */
 static size_t array_floats(size_t row, int64_t rows)
@@ -195,11 +196,4 @@ void model_state_fini(struct model_state *s)
     tensor_ctx_fini(&s->ctx);
     mem_unmap(MEM_MODEL, s->buffer, s->buffer_bytes);
     *s = (struct model_state){ 0 };
-}
-
-void model_forward(const struct model *m, struct model_state *s, struct tensor_kv *kv,
-                   const struct model_batch *batch, float *logits)
-{
-    ASSERT(batch->rows.n_rows <= s->rows_max && batch->out_count <= s->out_max);
-    m->arch->forward(m, s, kv, batch, logits);
 }

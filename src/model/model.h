@@ -101,6 +101,7 @@ struct model {
     struct team *team;
     struct model_params params;
     struct tensor_matrix embed; /* [vocab][width]; rows are looked up in the file */
+    float embed_scale;          /* of its rows */
     struct tensor_matrix head;  /* [vocab][width]; the embedding once more if tied */
     float *out_norm;            /* [width] */
     struct model_layer *layers; /* [params.layers] */

@@ -6,14 +6,14 @@
 #include "base/err.h"
 
 /*
- * The kernel threads: a fork-join team. A job is a number of tiles; every member claims
- * the next tile from an atomic counter until none is left. Which member computes a tile
- * never changes its bits.
+ * The kernel threads: a fork-join team. A job is a number of tiles. Every member claims those
+ * of its own share first, member i the i-th of the equal parts, then what is left of others',
+ * until none is. Which member computes a tile never changes its bits.
  *
  * Threads: member 0 is whoever calls team_run, one caller at a time. Between jobs the other
  * members spin briefly, then sleep; an idle team uses no CPU.
  */
-struct team;
+struct team; /* NULL: the calling thread alone */
 
 typedef void (*team_fn)(void *arg, int64_t tile);
 

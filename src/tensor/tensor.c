@@ -15,8 +15,10 @@
 #include "tensor/isa.h"
 
 enum {
-    CHUNKS_PER_MEMBER = 4,  /* tiles of a job: enough to balance, few enough to claim cheaply */
-    SMALL_FLOATS = 4 * 1024 /* below this a job over rows runs in the calling thread */
+    CHUNKS_PER_MEMBER = 4,   /* tiles of a job: enough to balance, few enough to claim cheaply */
+    SMALL_FLOATS = 4 * 1024, /* below this a job over rows runs in the calling thread */
+    PIECE_MIN = 8,           /* rows of a piece: fewer do not share weights well */
+    PIECE_MAX = 64
 };
 
 /* ---- context ---- */
@@ -34,6 +36,7 @@ enum base_err tensor_ctx_init(struct tensor_ctx *ctx, const struct tensor_isa *i
     *ctx = (struct tensor_ctx){ .isa = isa, .team = team };
     if (isa->act_row_bytes(n_in_max) == 0)
         return OK;
+    ctx->act_row_max = isa->act_row_bytes(n_in_max);
     ctx->act_bytes = tensor_ctx_bytes(isa, rows_max, n_in_max);
     if (ctx->act_bytes == 0)
         return E_TOO_BIG;
@@ -164,6 +167,46 @@ void tensor_each_rows(struct tensor_ctx *ctx, int64_t n_rows, int64_t n, tensor_
     };
     job.piece.team = NULL;
     run_rows(&job.rows, each_tile);
+}
+
+/* Rows of a piece: as many for each member, and no more than its cache holds. */
+static int64_t piece_len(const struct tensor_ctx *ctx, int64_t n_rows)
+{
+    int64_t members = team_size(ctx->team);
+    if (n_rows < members * PIECE_MIN)
+        return n_rows;
+    int64_t rounds = (n_rows + members * PIECE_MAX - 1) / (members * PIECE_MAX);
+    return (n_rows + members * rounds - 1) / (members * rounds);
+}
+
+struct piece_job {
+    const struct tensor_ctx *ctx;
+    int64_t n_rows;
+    int64_t len;
+    tensor_rows_fn fn;
+    void *arg;
+};
+
+static void piece_tile(void *arg, int64_t tile)
+{
+    const struct piece_job *job = arg;
+    int64_t first = tile * job->len;
+    int64_t n = first + job->len < job->n_rows ? job->len : job->n_rows - first;
+    struct tensor_ctx ctx = *job->ctx;
+    ctx.team = NULL;
+    if (ctx.act)
+        ctx.act = (char *)ctx.act + (size_t)first * ctx.act_row_max;
+    ctx.act_bytes = (size_t)n * ctx.act_row_max;
+    job->fn(&ctx, job->arg, first, n);
+}
+
+void tensor_each_piece(struct tensor_ctx *ctx, int64_t n_rows, tensor_rows_fn fn, void *arg)
+{
+    struct piece_job job = { ctx, n_rows, piece_len(ctx, n_rows), fn, arg };
+    if (n_rows <= job.len)
+        fn(ctx, arg, 0, n_rows);
+    else
+        team_run(ctx->team, piece_tile, &job, (n_rows + job.len - 1) / job.len);
 }
 
 static void rmsnorm_tile(void *arg, int64_t tile)

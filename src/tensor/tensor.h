@@ -51,6 +51,7 @@ struct tensor_ctx {
     /* Prepared activations of the current input; see tensor_act_set. */
     void *act;
     size_t act_bytes;
+    size_t act_row_max; /* bytes of its longest row */
     const float *act_x;
     int64_t act_rows;
     int64_t act_n;
@@ -88,6 +89,14 @@ void tensor_matrix_row(const struct tensor_matrix *m, int64_t row, float *y);
 typedef void (*tensor_rows_fn)(struct tensor_ctx *ctx, void *arg, int64_t first, int64_t n_rows);
 void tensor_each_rows(struct tensor_ctx *ctx, int64_t n_rows, int64_t n, tensor_rows_fn fn,
                       void *arg);
+
+/*
+ * Whole parts of a forward pass in one go, products too, but not attention: calls `fn` for pieces
+ * of the n_rows rows, each in one thread of the team, whose context has no team and room for the
+ * prepared activations of the piece, from row 0 on. What a piece leaves stays in that thread's cache for
+ * its next part. Where the rows are too few for this, it is one piece and the context is `ctx`.
+ */
+void tensor_each_piece(struct tensor_ctx *ctx, int64_t n_rows, tensor_rows_fn fn, void *arg);
 
 /* y [n_rows][n] = x / sqrt(mean(x^2) + eps) * w, for each row. y may be x. */
 void tensor_rmsnorm(struct tensor_ctx *ctx, float *y, const float *x, const float *w,

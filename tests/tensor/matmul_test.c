@@ -305,6 +305,72 @@ START_TEST(matmul_many_equals_single_ones)
 }
 END_TEST
 
+/* Two products one behind the other, of different lengths: x [][N_IN] -> mid [][MID] -> y [][OUT]. */
+enum {
+    CHAIN_IN = 256,
+    CHAIN_MID = 64,
+    CHAIN_OUT = 33
+};
+
+struct chain {
+    const struct tensor_matrix *W[2];
+    const float *x;
+    float *mid;
+    float *y;
+    _Atomic int rows_seen[ROWS_MAX];
+};
+
+static void run_chain(struct tensor_ctx *ctx, void *arg, int64_t first, int64_t n)
+{
+    struct chain *c = arg;
+    for (int64_t r = first; r < first + n; r++)
+        c->rows_seen[r]++;
+    tensor_act_set(ctx, c->x + first * CHAIN_IN, n, CHAIN_IN);
+    tensor_matmul(ctx, c->mid + first * CHAIN_MID, c->W[0]);
+    tensor_act_set(ctx, c->mid + first * CHAIN_MID, n, CHAIN_MID);
+    tensor_matmul(ctx, c->y + first * CHAIN_OUT, c->W[1]);
+}
+
+START_TEST(pieces_give_the_bits_of_the_whole_and_take_every_row_once)
+{
+    struct numbers rnd = numbers_start(220);
+    static float x[ROWS_MAX * CHAIN_IN];
+    static float mid[ROWS_MAX * CHAIN_MID];
+    float whole[ROWS_MAX * CHAIN_OUT];
+    float y[ROWS_MAX * CHAIN_OUT];
+    numbers_fill(&rnd, x, ROWS_MAX * CHAIN_IN, 1.0f);
+    for (int s = 0; s < g_isa_count; s++) {
+        struct weights w[2] = {
+            take_weights(&rnd, g_isas[s], g_teams[1], TENSOR_Q4_1, CHAIN_MID, CHAIN_IN,
+                         GUARD_AFTER),
+            take_weights(&rnd, g_isas[s], g_teams[1], TENSOR_Q8_0, CHAIN_OUT, CHAIN_MID,
+                         GUARD_AFTER),
+        };
+        struct chain c = { .W = { &w[0].m, &w[1].m }, .x = x, .mid = mid, .y = whole };
+        struct tensor_ctx alone = take_ctx(g_isas[s], NULL);
+        run_chain(&alone, &c, 0, ROWS_MAX);
+        tensor_ctx_fini(&alone);
+        c.y = y;
+        for (int t = 0; t < TEAMS; t++) {
+            struct tensor_ctx ctx = take_ctx(g_isas[s], g_teams[t]);
+            for (int64_t n = 1; n <= ROWS_MAX; n++) {
+                memset(y, 0x55, sizeof y);
+                memset(mid, 0x55, sizeof mid);
+                for (int64_t r = 0; r < ROWS_MAX; r++)
+                    c.rows_seen[r] = 0;
+                tensor_each_piece(&ctx, n, run_chain, &c);
+                ck_assert_int_eq(bits_differ(whole, y, n * CHAIN_OUT), -1);
+                for (int64_t r = 0; r < ROWS_MAX; r++)
+                    ck_assert_int_eq(c.rows_seen[r], r < n);
+            }
+            tensor_ctx_fini(&ctx);
+        }
+        for (int i = 0; i < 2; i++)
+            give_weights(&w[i]);
+    }
+}
+END_TEST
+
 /*
  * The buffers that tensor.c keeps, here each at a forbidden page: prepared rows, packed
  * weights. The sets' functions are called as tensor.c calls them.
@@ -649,6 +715,7 @@ int main(void)
                         TYPES);
     tcase_add_loop_test(tc, sets_that_share_bits_multiply_alike, 0, TYPES);
     tcase_add_test(tc, matmul_many_equals_single_ones);
+    tcase_add_test(tc, pieces_give_the_bits_of_the_whole_and_take_every_row_once);
     tcase_add_loop_test(tc, kernels_stay_inside_prepared_rows_and_packed_weights, 0, TYPES);
     tcase_add_loop_test(tc, integer_products_do_not_saturate, 0, TYPES);
     tcase_add_test(tc, mxfp4_takes_every_exponent);

@@ -141,6 +141,44 @@ START_TEST(destroy_at_once_after_a_job)
 }
 END_TEST
 
+/* No tile ends before all have begun, so each member has one. */
+struct meeting_job {
+    int64_t count;
+    _Atomic int64_t arrived;
+    pthread_t who[SIZE_MAX_TESTED];
+};
+
+static void meeting_tile(void *arg, int64_t tile)
+{
+    struct meeting_job *job = arg;
+    job->who[tile] = pthread_self();
+    atomic_fetch_add(&job->arrived, 1);
+    while (atomic_load(&job->arrived) < job->count)
+        sched_yield();
+}
+
+START_TEST(a_member_has_the_same_share_of_every_job)
+{
+    struct team *t = take_team(_i);
+    struct meeting_job first = { .count = _i };
+    team_run(t, meeting_tile, &first, _i);
+    ck_assert(pthread_equal(first.who[0], pthread_self()));
+    for (int round = 0; round < 50; round++) {
+        struct meeting_job job = { .count = _i };
+        team_run(t, meeting_tile, &job, _i);
+        for (int i = 0; i < _i; i++)
+            ck_assert(pthread_equal(job.who[i], first.who[i]));
+    }
+    team_destroy(t);
+}
+END_TEST
+
+START_TEST(no_team_is_the_calling_thread)
+{
+    run_counted(NULL, 100, 101);
+}
+END_TEST
+
 /* Tile 0 keeps its member until all other tiles are done. */
 struct blocking_job {
     struct base_lock lock;
@@ -283,6 +321,8 @@ int main(void)
     tcase_add_loop_test(tc, sleeping_members_wake_for_the_next_job, 2, SIZE_MAX_TESTED + 1);
     tcase_add_loop_test(tc, destroy_at_once_after_create, 1, SIZE_MAX_TESTED + 1);
     tcase_add_loop_test(tc, destroy_at_once_after_a_job, 2, SIZE_MAX_TESTED + 1);
+    tcase_add_loop_test(tc, a_member_has_the_same_share_of_every_job, 1, SIZE_MAX_TESTED + 1);
+    tcase_add_test(tc, no_team_is_the_calling_thread);
     tcase_add_loop_test(tc, others_finish_the_rest_while_a_tile_blocks, 2, SIZE_MAX_TESTED + 1);
     tcase_add_loop_test(tc, a_caller_asleep_wakes_for_the_last_tile_and_sees_what_was_written, 2,
                         SIZE_MAX_TESTED + 1);

@@ -4,12 +4,13 @@
 #include "model/model.h"
 
 /*
- * What an architecture is, and what it is made of. A file of this folder has one or more
- * struct model_arch and their two functions; parts.c and rope.c have what several of them share.
+ * What an architecture is, and what loading it is made of. A file of this folder has one or more
+ * struct model_arch; parts.c and rope.c have what several of them share, forward.c computes.
  */
 struct model_arch {
     const char *name; /* general.architecture; also the prefix of its keys */
     enum tensor_rope_kind rope_kind;
+    enum tensor_gate gate; /* of the feed-forward part */
 
     /*
      * Reads what only this architecture has and loads all layers. The model's params, its ends
@@ -17,10 +18,6 @@ struct model_arch {
      * releases what was loaded.
      */
     enum base_err (*load)(struct model *m, struct base_err_info *info);
-
-    /* As model_forward. */
-    void (*forward)(const struct model *m, struct model_state *s, struct tensor_kv *kv,
-                    const struct model_batch *batch, float *logits);
 };
 
 extern const struct model_arch model_arch_llama;
@@ -89,28 +86,5 @@ enum base_err arch_load_attention(struct model *m, int32_t layer, bool with_qk_n
 
 /* ffn_norm, ffn_gate, ffn_up and ffn_down of a layer. */
 enum base_err arch_load_ffn(struct model *m, int32_t layer, struct base_err_info *info);
-
-/*
- * The residual stream is x + h: each part begins with x += h, and leaves what it adds to x in h,
- * where an architecture can still norm or scale it.
- */
-
-/* x = embed[id], h = 0 */
-void arch_embed(const struct model *m, struct model_state *s, const struct model_batch *batch);
-
-/*
- * x += h; h = Wo attention(rope(norm_q(Wq y)), rope(norm_k(Wk y)), Wv y) with y = norm(x), and with
- * the biases and norms that the layer has.
- */
-void arch_attention(const struct model *m, int32_t layer, struct model_state *s,
-                    struct tensor_kv *kv, const struct tensor_rows *rows);
-
-/* x += h; h = Wdown (act(Wgate y) * Wup y) with y = norm(x) */
-void arch_ffn(const struct model *m, int32_t layer, struct model_state *s, enum tensor_gate gate,
-              int64_t n_rows);
-
-/* logits [out_count][vocab] = Whead norm(x + h) of the rows that want them. Overwrites x and h. */
-void arch_output(const struct model *m, struct model_state *s, const struct model_batch *batch,
-                 float *logits);
 
 #endif

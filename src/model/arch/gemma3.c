@@ -75,6 +75,7 @@ static enum base_err load(struct model *m, struct base_err_info *info)
     struct model_params *p = &m->params;
     if (!model_key_find(m, "attention.scale"))
         p->attn_scale = default_scale(p);
+    m->embed_scale = sqrtf((float)p->width);
     enum base_err rc = load_ropes(m, info);
     if (!rc)
         rc = load_windows(m, info);
@@ -93,30 +94,4 @@ static enum base_err load(struct model *m, struct base_err_info *info)
     return rc;
 }
 
-/* h = norm(h) */
-static void norm_part(const struct model *m, struct model_state *s, const float *norm, int64_t n)
-{
-    tensor_rmsnorm(&s->ctx, s->h, s->h, norm, n, m->params.width, m->params.norm_eps);
-}
-
-static void forward(const struct model *m, struct model_state *s, struct tensor_kv *kv,
-                    const struct model_batch *batch, float *logits)
-{
-    const struct model_params *p = &m->params;
-    const struct tensor_rows *rows = &batch->rows;
-    arch_embed(m, s, batch);
-    float scale = sqrtf((float)p->width);
-    for (int64_t i = 0; i < rows->n_rows * p->width; i++)
-        s->x[i] *= scale;
-    arch_rope_rotations(m, s, rows);
-    for (int32_t i = 0; i < p->layers; i++) {
-        const struct model_layer *l = &m->layers[i];
-        arch_attention(m, i, s, kv, rows);
-        norm_part(m, s, l->attn_post_norm, rows->n_rows);
-        arch_ffn(m, i, s, TENSOR_GATE_GELU, rows->n_rows);
-        norm_part(m, s, l->ffn_post_norm, rows->n_rows);
-    }
-    arch_output(m, s, batch, logits);
-}
-
-const struct model_arch model_arch_gemma3 = { "gemma3", TENSOR_ROPE_NEOX, load, forward };
+const struct model_arch model_arch_gemma3 = { "gemma3", TENSOR_ROPE_NEOX, TENSOR_GATE_GELU, load };

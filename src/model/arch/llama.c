@@ -71,19 +71,6 @@ static enum base_err load(struct model *m, struct base_err_info *info)
     return rc;
 }
 
-static void forward(const struct model *m, struct model_state *s, struct tensor_kv *kv,
-                    const struct model_batch *batch, float *logits)
-{
-    const struct tensor_rows *rows = &batch->rows;
-    arch_embed(m, s, batch);
-    arch_rope_rotations(m, s, rows);
-    for (int32_t i = 0; i < m->params.layers; i++) {
-        arch_attention(m, i, s, kv, rows);
-        arch_ffn(m, i, s, TENSOR_GATE_SILU, rows->n_rows);
-    }
-    arch_output(m, s, batch, logits);
-}
-
-const struct model_arch model_arch_llama = { "llama", TENSOR_ROPE_NORM, load, forward };
-const struct model_arch model_arch_qwen2 = { "qwen2", TENSOR_ROPE_NEOX, load, forward };
-const struct model_arch model_arch_qwen3 = { "qwen3", TENSOR_ROPE_NEOX, load, forward };
+const struct model_arch model_arch_llama = { "llama", TENSOR_ROPE_NORM, TENSOR_GATE_SILU, load };
+const struct model_arch model_arch_qwen2 = { "qwen2", TENSOR_ROPE_NEOX, TENSOR_GATE_SILU, load };
+const struct model_arch model_arch_qwen3 = { "qwen3", TENSOR_ROPE_NEOX, TENSOR_GATE_SILU, load };
