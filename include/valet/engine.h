@@ -96,6 +96,7 @@ struct valet_engine_options {
     int32_t chunk_max; /* prompt tokens of one step, all requests together */
     int32_t itl_target_ms; /* about how long a step with prompt tokens takes; 0: no bound */
     bool prefix_cache;     /* keys and values of finished prefixes are kept and shared */
+    bool speculation;      /* tokens are guessed and checked several a step; same answers */
 };
 
 VALET_API void valet_engine_options_init(struct valet_engine_options *options);
@@ -202,8 +203,10 @@ struct valet_engine_stats {
     uint64_t steps;
     uint64_t prompt_tokens;
     uint64_t generated_tokens;
-    uint64_t prefix_query_tokens; /* prompt tokens that could have been cached */
-    uint64_t prefix_hit_tokens;   /* and those that were */
+    uint64_t prefix_query_tokens;   /* prompt tokens that could have been cached */
+    uint64_t prefix_hit_tokens;     /* and those that were */
+    uint64_t draft_tokens;          /* guessed by speculation */
+    uint64_t draft_accepted_tokens; /* and those that were right */
     uint64_t preemptions;
     uint64_t blocks_cached; /* held by the prefix cache alone; free when needed */
     uint64_t blocks_used;

@@ -112,6 +112,7 @@ struct config_model {
     int64_t chunk_max;
     uint64_t kv_bytes; /* 0: chosen */
     bool prefix_cache;
+    bool speculation;
 };
 
 enum config_log_format {

@@ -176,6 +176,10 @@ static const struct config_option g_options[] = {
     ROW("model_defaults.params.prefix_cache.enabled", CONFIG_BOOL, model.prefix_cache, "true",
         FLAG("no-prefix-cache", NULL),
         .help = "prompts with a common beginning share its computed part"),
+    ROW("model_defaults.params.speculation.enabled", CONFIG_BOOL, model.speculation, "true",
+        FLAG("no-speculation", NULL),
+        .help = "guesses what repeats earlier text and checks several tokens at once; the "
+                "answers are the same"),
 
     ROW("log.level", CONFIG_WORD, log.level, "info", FLAG("log-level", "LEVEL"),
         .short_env = "VALET_LOG", .words = g_level_words, .traits = CONFIG_RELOADABLE,

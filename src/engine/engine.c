@@ -30,7 +30,8 @@ void valet_engine_options_init(struct valet_engine_options *options)
                                               .rows_max = 16,
                                               .chunk_max = 256,
                                               .itl_target_ms = 50,
-                                              .prefix_cache = true };
+                                              .prefix_cache = true,
+                                              .speculation = true };
 }
 
 uint64_t valet_engine_blocks(int32_t prompt_count, int32_t max_new)
@@ -88,6 +89,7 @@ static enum valet_err plan(struct valet_engine *e, const struct valet_engine_opt
     e->step_rows_max = e->rows_max + e->chunk_max;
     e->out_max = e->rows_max + PROMPT_LOGITS_MAX;
     e->itl_target_ns = (uint64_t)options->itl_target_ms * 1000000u;
+    e->speculates = options->speculation;
     e->context =
         options->context > 0 && options->context < p->context ? options->context : p->context;
     size_t block_bytes = tensor_kv_block_bytes(e->model->isa, p->layers, p->kv_heads, p->head_dim);
@@ -294,6 +296,8 @@ void valet_engine_stats(const valet_engine *e, struct valet_engine_stats *out)
         .generated_tokens = atom_load_relaxed(&e->stat_generated_tokens),
         .prefix_query_tokens = atom_load_relaxed(&e->stat_prefix_query_tokens),
         .prefix_hit_tokens = atom_load_relaxed(&e->stat_prefix_hit_tokens),
+        .draft_tokens = atom_load_relaxed(&e->stat_draft_tokens),
+        .draft_accepted_tokens = atom_load_relaxed(&e->stat_draft_accepted_tokens),
         .preemptions = atom_load_relaxed(&e->stat_preemptions),
         .blocks_cached = atom_load_relaxed(&e->stat_blocks_cached),
         .blocks_used = atom_load_relaxed(&e->stat_blocks_used),

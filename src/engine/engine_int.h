@@ -16,7 +16,8 @@
 
 enum {
     /* Rows of a step whose logits are wanted for prompt_logprobs, over all sequences. */
-    PROMPT_LOGITS_MAX = 32
+    PROMPT_LOGITS_MAX = 32,
+    ENGINE_DRAFT_MAX = 3 /* drafts of a sequence in a step */
 };
 
 /* A VALET_EVENT_PROMPT that waits for room. */
@@ -31,7 +32,8 @@ struct engine_prompt_event {
  * A sequence: one choice of a request in the batch. Its tokens are ids [known], the prompt and
  * what was generated; the keys and values of the first `computed` of them are in the cache. A
  * step computes some of the others; when the last known token is computed, the next is drawn.
- * So a sequence that was preempted differs from a new one only in `known`.
+ * So a sequence that was preempted differs from a new one only in `known`. In a step, `drafted`
+ * guesses may stand behind the known ones.
  *
  *   FREE ──join──▶ WAITING ──admitted to a step──▶ RUNNING ──▶ FREE
  *                     └── end: cancelled, failed, done; or requeued ──┘
@@ -84,10 +86,15 @@ struct engine_seq {
     int32_t prompt_event_sent;
     int32_t prompt_reported; /* over the whole prompt */
 
+    /* speculation */
+    int32_t draft_from; /* no draft before so many were generated */
+    int32_t draft_wait; /* how long the last wrong draft made it wait; 0: it was right */
+
     /* in the current step */
     int32_t step_rows; /* rows of this sequence; 0: none */
     int32_t out_index; /* its first row of logits, -1: none */
     int32_t out_count;
+    int32_t drafted; /* of the rows, those of drafts */
 };
 
 struct valet_engine {
@@ -101,6 +108,7 @@ struct valet_engine {
     int32_t step_rows_max; /* rows_max + chunk_max */
     int32_t out_max;       /* rows_max + PROMPT_LOGITS_MAX */
     uint64_t itl_target_ns;
+    bool speculates;
 
     /* engine thread only */
     struct tensor_kv kv;
@@ -137,6 +145,8 @@ struct valet_engine {
     _Atomic uint64_t stat_generated_tokens;
     _Atomic uint64_t stat_prefix_query_tokens;
     _Atomic uint64_t stat_prefix_hit_tokens;
+    _Atomic uint64_t stat_draft_tokens;
+    _Atomic uint64_t stat_draft_accepted_tokens;
     _Atomic uint64_t stat_preemptions;
     _Atomic uint64_t stat_blocks_used;
     _Atomic uint64_t stat_blocks_cached;
@@ -201,6 +211,14 @@ void engine_seq_note_full(struct valet_engine *e, struct engine_seq *s);
 
 /* Gives all blocks back; what was computed stays cached while there is room. */
 void engine_seq_give_blocks(struct valet_engine *e, struct engine_seq *s);
+
+/* ---- draft.c: speculation ---- */
+
+/* Writes at most `most` guesses behind the known tokens of a decoding sequence; returns how many. */
+int32_t engine_draft(struct engine_seq *s, int32_t most);
+
+/* Tells how many of them came true. Who guesses badly pauses, longer each time. */
+void engine_draft_note(struct engine_seq *s, int32_t drafted, int32_t accepted);
 
 /* ---- step.c ---- */
 

@@ -1,8 +1,12 @@
 /*
  * A step: one forward pass over a mixed batch. Sequences with one token to compute get their
  * row first (in every other step not those behind a more urgent prompt); what the budget leaves
- * goes to longer ones (prompts, and sequences that were preempted), by rank and age. Then each sequence whose last known token was computed draws
- * its next.
+ * goes to longer ones (prompts, and sequences that were preempted), by rank and age. Then each
+ * sequence whose last known token was computed draws its next.
+ *
+ * Where few decode and no prompt waits, rows are cheap, as many as share a load of weights: they
+ * check drafts (draft.c). Behind each row of a draft the next token is drawn as always; the first
+ * that is not the draft's ends it, and later rows count for nothing.
  */
 #include <math.h>
 #include <string.h>
@@ -15,6 +19,7 @@
 enum {
     CHUNK_MIN = 16,       /* prompt rows of a step, however slow it is: prompts must get on */
     CHUNK_MIN_ALONE = 64, /* the same where nobody decodes: as many as share weights well */
+    DRAFT_ROWS = 4,       /* rows of a step that checks drafts, at most */
     AGE_TURN = 8          /* in one step of so many the oldest prompt goes before the urgent */
 };
 
@@ -83,6 +88,8 @@ static bool is_decode(const struct engine_seq *s)
 /* Logits that the rows computed..computed+n-1 give: of the last known token, or of all. */
 static int32_t wanted_logits(const struct engine_seq *s, int32_t n)
 {
+    if (s->drafted > 0)
+        return n;
     if (s->request->prompt_logprobs && s->computed < s->request->prompt_count)
         return n;
     return s->computed + n == s->known ? 1 : 0;
@@ -178,21 +185,37 @@ static int32_t add_prompt_rows(struct valet_engine *e, struct model_batch *batch
     return n;
 }
 
+/* Rows for drafts: what the decoding sequences leave of DRAFT_ROWS, none beside a prompt. */
+static int32_t draft_budget(const struct valet_engine *e, int32_t seq_count)
+{
+    int32_t left = DRAFT_ROWS < e->step_rows_max ? DRAFT_ROWS : e->step_rows_max;
+    for (int32_t i = 0; i < seq_count; i++) {
+        if (wants_prompt_rows(e->order[i]))
+            return 0;
+        left--;
+    }
+    return e->speculates && left > 0 ? left : 0;
+}
+
 static void add_decode_rows(struct valet_engine *e, struct model_batch *batch, int32_t seq_count,
                             uint32_t rank_max)
 {
+    int32_t drafts_left = draft_budget(e, seq_count);
     for (int32_t i = 0; i < seq_count; i++) {
         struct engine_seq *s = e->order[i];
-        if (s->state == ENGINE_SEQ_RUNNING && is_decode(s) && s->rank <= rank_max &&
-            engine_seq_grow(e, s, s->known))
-            add_rows(e, batch, s, 1);
+        if (s->state != ENGINE_SEQ_RUNNING || !is_decode(s) || s->rank > rank_max ||
+            !engine_seq_grow(e, s, s->known))
+            continue;
+        s->drafted = drafts_left > 0 ? engine_draft(s, drafts_left) : 0;
+        drafts_left -= s->drafted;
+        add_rows(e, batch, s, 1 + s->drafted);
     }
 }
 
 static void build_once(struct valet_engine *e, struct model_batch *batch, int32_t seq_count)
 {
     for (int32_t i = 0; i < seq_count; i++)
-        e->order[i]->step_rows = e->order[i]->out_count = 0;
+        e->order[i]->step_rows = e->order[i]->out_count = e->order[i]->drafted = 0;
     *batch = (struct model_batch){ .rows = { .pos = e->pos, .blocks = e->row_blocks },
                                    .ids = e->ids,
                                    .out_rows = e->out_rows };
@@ -269,6 +292,26 @@ static void draw(struct valet_engine *e, struct engine_seq *s, const float *logi
                          "no token can be drawn: a logit is no number, or all are masked");
 }
 
+/* Draws behind each row of a sequence with drafts, as long as what comes is the draft. */
+static void draw_checking(struct valet_engine *e, struct engine_seq *s)
+{
+    int32_t drafts[ENGINE_DRAFT_MAX];
+    int32_t drafted = s->drafted;
+    int32_t accepted = 0;
+    memcpy(drafts, s->ids + s->known, (size_t)drafted * sizeof *drafts);
+    for (;; accepted++) {
+        s->computed++;
+        engine_seq_note_full(e, s);
+        draw(e, s, e->logits + (size_t)(s->out_index + accepted) * (size_t)e->sampler.vocab);
+        if (s->state != ENGINE_SEQ_RUNNING || accepted == drafted ||
+            s->ids[s->known - 1] != drafts[accepted] || s->has_pending)
+            break;
+    }
+    atom_add_relaxed(&e->stat_draft_tokens, (uint64_t)drafted); /* statistics only */
+    atom_add_relaxed(&e->stat_draft_accepted_tokens, (uint64_t)accepted);
+    engine_draft_note(s, drafted, accepted);
+}
+
 /* Moves every sequence of the step on. */
 static void take_results(struct valet_engine *e, int32_t seq_count)
 {
@@ -276,6 +319,10 @@ static void take_results(struct valet_engine *e, int32_t seq_count)
         struct engine_seq *s = e->order[i];
         if (s->step_rows == 0)
             continue;
+        if (s->drafted > 0) {
+            draw_checking(e, s);
+            continue;
+        }
         int32_t first = s->computed;
         if (s->request->prompt_logprobs && first < s->request->prompt_count &&
             !note_prompt_logprobs(e, s, first)) {

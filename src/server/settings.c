@@ -46,6 +46,7 @@ void settings_engine(const struct valet_config *config, struct valet_engine_opti
     out->chunk_max = (int32_t)m->chunk_max;
     out->itl_target_ms = (int32_t)m->itl_target_ms;
     out->prefix_cache = m->prefix_cache;
+    out->speculation = m->speculation;
 }
 
 void settings_http(const struct valet_config *config, bool has_keys, struct http_options *out)

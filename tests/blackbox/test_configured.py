@@ -151,6 +151,24 @@ def test_a_deadline_that_passes_while_parked_is_an_error_in_time(start_server):
     server.wait_idle(10 * SLOW)
 
 
+def test_speculation_says_the_same_and_is_counted(start_server):
+    """A text that repeats itself: guesses come true, and the answer is that without them."""
+    prompt = "one two three four five, " * 3 + "one two"
+    body = {"prompt": prompt, "max_tokens": 40, "temperature": 0, "ignore_eos": True}
+    plain = start_server("--no-speculation")
+    guessing = start_server()
+    answers = [request(s.port, "POST", "/v1/completions", body) for s in (plain, guessing)]
+    assert [a.status for a in answers] == [200, 200]
+    assert answers[0].json()["choices"] == answers[1].json()["choices"]
+    assert total(plain.metrics(), "valet_draft_tokens_total") == 0
+    metrics = guessing.metrics()
+    guessed, right = (total(metrics, f"valet_draft_{name}_total") for name in ("tokens", "accepted_tokens"))
+    assert guessed >= right > 0
+    assert total(metrics, "vllm:spec_decode_num_draft_tokens_total") == guessed
+    assert total(metrics, "vllm:spec_decode_num_accepted_tokens_total") == right
+    assert total(metrics, "valet_steps_total") < total(plain.metrics(), "valet_steps_total")
+
+
 def test_urgent_work_takes_the_place_of_low_work(start_server):
     """Low work gives its slots back, comes back, and says what it says alone."""
     server = start_server("--max-num-seqs", "2")

@@ -50,6 +50,7 @@ static valet_engine *engine_of(int32_t rows_max, int32_t chunk_max, uint64_t blo
     valet_engine_options_init(&options);
     options.rows_max = rows_max;
     options.chunk_max = chunk_max;
+    options.speculation = false; /* a token of each in a step: what is cancelled, and when */
     valet_engine *engine;
     ck_assert_int_eq(valet_engine_create(g_model, &options, &engine, NULL), VALET_OK);
     if (blocks == 0)

@@ -441,6 +441,7 @@ static void run_ranks(uint32_t decode_rank, int32_t urgent)
     valet_engine *engine = script_engine_with(g_rig.model, urgent + 2, 256, 0, false);
     engine->itl_target_ns = 1;
     engine->row_ns = 1e15;
+    engine->speculates = false;
     script_run_jobs(engine, g_jobs, urgent + 2);
     valet_engine_destroy(engine);
 }

@@ -76,6 +76,7 @@ START_TEST(all_complete_with_a_third_of_the_blocks)
         /* 60 blocks are wanted in all, 6 by the largest */
         struct script s = optimistic(SCRIPT_VICTIM_LATEST, 0);
         s.books_back = i / 6;
+        s.no_drafts = true;
         struct rig_size size = { 2 + 5 * (i % 3), chunks[i / 4], 7 + (uint64_t)(i % 4) * 5, i % 2 };
         struct valet_engine_stats stats;
         rig_run(&g_rig, size, &s, &stats);

@@ -642,6 +642,17 @@ valet_engine *script_engine(valet_model *model, int32_t rows_max, int32_t chunk_
     return create(model, &options);
 }
 
+valet_engine *script_engine_plain(valet_model *model)
+{
+    struct valet_engine_options options;
+    valet_engine_options_init(&options);
+    options.rows_max = 1;
+    options.itl_target_ms = 0;
+    options.prefix_cache = false;
+    options.speculation = false;
+    return create(model, &options);
+}
+
 valet_engine *script_engine_with(valet_model *model, int32_t rows_max, int32_t chunk_max,
                                  uint64_t blocks, bool prefix_cache)
 {

@@ -102,6 +102,7 @@ struct script {
     int32_t job_count;
     int32_t take_max;  /* requests handed out by one take; 0: as many as there is room for */
     bool stop_in_wait; /* wait returns false at once, whatever is left */
+    bool no_drafts;    /* rig_run: no speculation */
     bool check_allocs; /* nothing may be allocated from the first take to the last end */
 
     /* an optimistic source: it books as requests grow, and names victims */
@@ -164,6 +165,9 @@ valet_engine *script_engine(valet_model *model, int32_t rows_max, int32_t chunk_
 /* The same with so many blocks (0: enough), and no step that depends on the time. */
 valet_engine *script_engine_with(valet_model *model, int32_t rows_max, int32_t chunk_max,
                                  uint64_t blocks, bool prefix_cache);
+
+/* One row, whole prompts, and nothing that could change an answer: no cache, no speculation. */
+valet_engine *script_engine_plain(valet_model *model);
 
 /* `steps` of valet_engine_stats. */
 uint64_t script_steps(const valet_engine *engine);
