@@ -20,6 +20,7 @@
  */
 #include "tensor/team.h"
 
+#include <sched.h>
 #include <stdbool.h>
 
 #include "base/assert.h"
@@ -31,7 +32,8 @@
 
 enum {
     MEMBERS_MAX = 256,
-    SPIN_NS = 50000,  /* longer than what lies between two jobs of a step */
+    SPIN_NS = 50000,  /* longer than what lies between two jobs of a step; CPUs that others want
+                         are offered meanwhile: a member may wait for one to do its part */
     SPIN_PAUSES = 16, /* between two looks at the clock; one takes 40 to 140 cycles by CPU */
     TILE_BITS = 32
 };
@@ -141,6 +143,7 @@ static uint32_t wait_for_job(struct team *t, uint32_t seen)
                 return job;
             cpu_relax();
         }
+        sched_yield();
     } while (now_ns() < end);
     lock_take(&t->lock);
     atomic_fetch_add(&t->sleepers, 1);
@@ -226,6 +229,7 @@ static void wait_until_done(struct team *t, int64_t count)
                 return;
             cpu_relax();
         }
+        sched_yield();
     } while (now_ns() < end);
     lock_take(&t->lock);
     atomic_store(&t->caller_asleep, true);

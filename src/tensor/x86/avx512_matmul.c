@@ -351,14 +351,19 @@ X86_INLINE void block_add(__m512 *sum, const struct tensor_form form, const stru
     }
 }
 
+/* Memory that is fetched meanwhile: `step` bytes with each group of the tile. */
+struct ahead {
+    const uint8_t *at;
+    size_t step;
+};
+
 /*
- * A tile of a quantised type, which is a constant: all that follows from it folds away. Memory
- * that lies `ahead` is fetched meanwhile (0: none).
+ * A tile of a quantised type, which is a constant: all that follows from it folds away.
  */
 X86_INLINE void tile_blocks(__m512 *sum, const enum tensor_type type, const uint8_t *w,
-                            int64_t n_blocks, const struct rows *a, size_t ahead, const int n)
+                            int64_t n_blocks, const struct rows *a, struct ahead ahead, const int n)
 {
-    const int group_lines = (int)((x86_group_bytes(type, TILE) + 63) / 64);
+    const int ahead_lines = (int)((ahead.step + 63) / 64);
     const struct tensor_form form = tensor_form(type);
     const __m512i table = table_of(form);
     const int count = x86_group_blocks(type);
@@ -369,8 +374,9 @@ X86_INLINE void tile_blocks(__m512 *sum, const enum tensor_type type, const uint
         struct group g = { 0 };
         if (form.has_scales)
             g = load_group(type, w);
-        for (int line = 0; ahead > 0 && line < group_lines; line++)
-            _mm_prefetch((const char *)w + ahead + 64 * line, _MM_HINT_T0);
+        for (int line = 0; line < ahead_lines; line++)
+            _mm_prefetch((const char *)ahead.at + 64 * line, _MM_HINT_T0);
+        ahead.at += ahead.step;
         for (int64_t b = first; b < first + count; b++) {
             __m512i dot0[ROWS];
             __m512i dot1[ROWS];
@@ -478,6 +484,19 @@ struct job {
     int64_t n_rows;
 };
 
+/*
+ * The next tile's share of the rows row..row+n-1: fetched while all rows are computed, not in the
+ * first rows alone.
+ */
+X86_INLINE struct ahead next_tile(const struct job *job, const enum tensor_type type,
+                                  const uint8_t *w, size_t tile_bytes, int64_t row, const int n)
+{
+    const size_t group = x86_group_bytes(type, TILE);
+    size_t first = tile_bytes * (size_t)row / (size_t)job->n_rows;
+    size_t step = group * (size_t)n / (size_t)job->n_rows;
+    return (struct ahead){ w + tile_bytes + first, step };
+}
+
 /* One tile of outputs for `n` rows, n a constant so that the sums live in registers. */
 X86_INLINE void tile_rows(const struct job *job, const enum tensor_type type, int64_t tile,
                           int64_t row, const int n)
@@ -496,7 +515,8 @@ X86_INLINE void tile_rows(const struct job *job, const enum tensor_type type, in
 #pragma GCC unroll 12
         for (int r = 0; r < n; r++)
             a.row[r] = (const uint8_t *)job->act + (size_t)(row + r) * a.at.row_bytes;
-        tile_blocks(sum, type, w, W->n_in / X86_BLOCK, &a, row == 0 ? tile_bytes : 0, n);
+        tile_blocks(sum, type, w, W->n_in / X86_BLOCK, &a,
+                    next_tile(job, type, w, tile_bytes, row, n), n);
         tile_rests_many(sum, type, w, W->n_in / X86_BLOCK, &a, n);
     }
     __mmask16 mask = avx512_tail(W->n_out - tile * TILE);
