@@ -6,8 +6,8 @@
  * prepared. Everything here is compiled with baseline flags or always inlined, so that no
  * wide instruction ends up in code that runs everywhere.
  *
- * Packed weights. A tile is `lanes` outputs (16 with AVX-512, 8 with AVX2); lane i of a register
- * belongs to output i. The inputs come in
+ * Packed weights. A tile is `lanes` outputs (16 with AVX-512, 8 with AVX2 and NEON); lane i of a
+ * register belongs to output i, or of two registers where one is too short. The inputs come in
  * blocks of 32, the blocks in groups: one block, or the 8 of a type with integer scales. A group
  * lies together, in the order in which a kernel reads it, because a step back costs a memory
  * stream a third of its speed:
