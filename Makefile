@@ -26,7 +26,7 @@ suite = ctest --test-dir build/$(1) --output-on-failure -j $(TEST_JOBS) $(2) $(C
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: build model run test asan tsan cov golden bench fuzz lint format install clean help setup setup-test
+.PHONY: build model run test asan tsan cov golden bench fuzz arm lint format install clean help setup setup-test
 
 build: setup
 	$(call configure,release)
@@ -75,6 +75,13 @@ fuzz: build/llhttp/llhttp.c
 	$(call configure,fuzz)
 	cmake --build build/fuzz --target fuzz
 	FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run.sh build/fuzz $(FUZZ_TARGETS)
+
+# Emulated, so slow; what is tested elsewhere stays out.
+arm:
+	@tools/setup.sh build arm
+	$(call configure,arm64)
+	cmake --build build/arm64
+	CK_TIMEOUT_MULTIPLIER=20 $(call suite,arm64,)
 
 lint:
 	@tools/setup.sh lint
@@ -129,6 +136,7 @@ help:
 	@echo 'make golden             the long comparisons with reference results'
 	@echo 'make bench [ARGS=...]   speed beside the limits of the machine, behaviour under load (bench/README.md)'
 	@echo 'make fuzz               hostile inputs, FUZZ_SECONDS (60) for each target of fuzz/'
+	@echo 'make arm                the kernels for AArch64 and their tests, under emulation'
 	@echo 'make lint               layers, style, format'
 	@echo 'make format             lay out the C code as .clang-format says'
 	@echo 'make install PREFIX=... valet, its manual page, completion and unit (default /usr/local)'

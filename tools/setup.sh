@@ -1,5 +1,5 @@
 #!/bin/sh
-# setup.sh build|test|lint|fuzz ...: sees whether what these need is here, and installs what is not.
+# setup.sh build|test|lint|fuzz|arm ...: sees whether what these need is here, and installs what is not.
 #
 # Looks for the things themselves, so it costs well under a second when all is there and a
 # compiler or library from elsewhere counts too. Installing is for Debian and its kin; other
@@ -16,6 +16,10 @@ need() { # package test...
 has_module() { python3 -c "import sys, importlib.util as u; sys.exit(not u.find_spec('$1'))"; }
 has_library() { pkg-config --exists "$1"; }
 has_libc_headers() { echo '#include <stdlib.h>' | gcc -E -; }
+has_arm_libc_headers() { echo '#include <stdlib.h>' | aarch64-linux-gnu-gcc -E -; }
+has_arm_library() {
+    PKG_CONFIG_LIBDIR=/usr/lib/aarch64-linux-gnu/pkgconfig pkg-config --exists "$1"
+}
 has_libfuzzer() {
     echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' |
         clang -fsanitize=fuzzer,address,undefined -x c - -o /dev/null
@@ -57,15 +61,21 @@ look() {
             need libclang-rt-14-dev has_libfuzzer
             need llvm command -v llvm-symbolizer
             ;;
+        arm)
+            need gcc-aarch64-linux-gnu command -v aarch64-linux-gnu-gcc
+            need libc6-dev-arm64-cross has_arm_libc_headers
+            need qemu-user command -v qemu-aarch64
+            need check:arm64 has_arm_library check
+            ;;
         *)
-            echo "setup: unknown set '$what'; use build, test, lint or fuzz" >&2
+            echo "setup: unknown set '$what'; use build, test, lint, fuzz or arm" >&2
             exit 2
             ;;
         esac
     done
 }
 
-[ $# -gt 0 ] || { echo "usage: tools/setup.sh build|test|lint|fuzz ..." >&2; exit 2; }
+[ $# -gt 0 ] || { echo "usage: tools/setup.sh build|test|lint|fuzz|arm ..." >&2; exit 2; }
 look "$@"
 [ -n "$missing" ] || exit 0
 
@@ -103,6 +113,9 @@ apt() { # quiet unless it fails
         exit 1
     fi
 }
+case $missing in
+*:arm64*) $as_root dpkg --add-architecture arm64 ;;
+esac
 apt update
 # shellcheck disable=SC2086 # a list of words
 apt install -y --no-install-recommends $missing

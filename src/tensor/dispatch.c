@@ -1,6 +1,6 @@
 /*
- * Chooses the kernels at start. Compiled with baseline flags; only the files under x86/
- * use wider instructions.
+ * Chooses the kernels at start. Compiled with baseline flags; only the files under x86/ and
+ * arm/ use wider instructions.
  */
 #include <string.h>
 
@@ -11,6 +11,8 @@ static const struct tensor_isa *const g_isas[] = {
 #if defined(__x86_64__)
     &tensor_isa_avx512vnni,
     &tensor_isa_avx2,
+#elif defined(__aarch64__)
+    &tensor_isa_neon,
 #endif
     &tensor_isa_ref,
 };

@@ -22,7 +22,7 @@ struct tensor_heads {
  */
 struct tensor_isa {
     const char *name;
-    bool (*is_available)(void); /* by CPUID and by what the system saves */
+    bool (*is_available)(void); /* by what the CPU has and the system saves */
 
     /* ---- weights ---- */
     bool (*supports)(enum tensor_type type);
@@ -75,6 +75,8 @@ extern const struct tensor_isa tensor_isa_ref;
 #if defined(__x86_64__)
 extern const struct tensor_isa tensor_isa_avx2;
 extern const struct tensor_isa tensor_isa_avx512vnni;
+#elif defined(__aarch64__)
+extern const struct tensor_isa tensor_isa_neon;
 #endif
 
 /* IEEE half to single, exactly. */

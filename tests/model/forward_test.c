@@ -182,7 +182,7 @@ END_TEST
 
 START_TEST(fast_logits_are_near_the_oracle)
 {
-    static const char *const isas[] = { "avx2", "avx512vnni" };
+    static const char *const isas[] = { "avx2", "avx512vnni", "neon" };
     if (has_isa(isas[_i]))
         compare_all(isas[_i], 2.5e-2f, false);
 }
@@ -216,7 +216,7 @@ int main(int argc, char **argv)
     TCase *t = tcase_create("golden");
     tcase_set_timeout(t, 300);
     tcase_add_test(t, reference_logits_equal_the_oracle);
-    tcase_add_loop_test(t, fast_logits_are_near_the_oracle, 0, 2);
+    tcase_add_loop_test(t, fast_logits_are_near_the_oracle, 0, 3);
     tcase_add_test(t, a_look_tells_the_memory_of_the_model);
     suite_add_tcase(s, t);
     SRunner *runner = srunner_create(s);

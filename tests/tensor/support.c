@@ -14,7 +14,7 @@
 
 int isas_find(const struct tensor_isa *isas[ISAS_MAX])
 {
-    static const char *const names[] = { "ref", "avx2", "avx512vnni" };
+    static const char *const names[] = { "ref", "avx2", "avx512vnni", "neon" };
     int count = 0;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (tensor_isa_find(names[i], &isas[count], NULL) == OK)
@@ -25,7 +25,7 @@ int isas_find(const struct tensor_isa *isas[ISAS_MAX])
 
 bool isas_share_bits(const struct tensor_isa *a, const struct tensor_isa *b)
 {
-    return strncmp(tensor_isa_name(a), "avx", 3) == 0 && strncmp(tensor_isa_name(b), "avx", 3) == 0;
+    return strcmp(tensor_isa_name(a), "ref") != 0 && strcmp(tensor_isa_name(b), "ref") != 0;
 }
 
 /* ---- seeded numbers ---- */

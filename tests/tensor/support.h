@@ -16,7 +16,7 @@ enum {
 /* The sets this machine has, the reference first. Returns how many. */
 int isas_find(const struct tensor_isa *isas[ISAS_MAX]);
 
-/* Whether two sets promise each other's bits: those for x86-64 do. */
+/* Whether two sets promise each other's bits: all but the reference do. */
 bool isas_share_bits(const struct tensor_isa *a, const struct tensor_isa *b);
 
 /* ---- seeded numbers ---- */

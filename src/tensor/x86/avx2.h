@@ -8,19 +8,19 @@
 #include "tensor/x86/x86.h"
 
 /* The lanes of a tail: all ones in the first `left` of 8. */
-X86_INLINE __m256i avx2_tail(int64_t left)
+TENSOR_INLINE __m256i avx2_tail(int64_t left)
 {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(left >= 8 ? 8 : left > 0 ? (int)left : 0), lane);
 }
 
 /* The first `left` of 8 floats, zeros behind them. */
-X86_INLINE __m256 avx2_load(const float *p, int64_t left)
+TENSOR_INLINE __m256 avx2_load(const float *p, int64_t left)
 {
     return left >= 8 ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, avx2_tail(left));
 }
 
-X86_INLINE void avx2_store(float *p, int64_t left, __m256 v)
+TENSOR_INLINE void avx2_store(float *p, int64_t left, __m256 v)
 {
     if (left >= 8)
         _mm256_storeu_ps(p, v);
@@ -28,20 +28,20 @@ X86_INLINE void avx2_store(float *p, int64_t left, __m256 v)
         _mm256_maskstore_ps(p, avx2_tail(left), v);
 }
 
-X86_INLINE __m256 avx2_load_f16(const uint8_t *p)
+TENSOR_INLINE __m256 avx2_load_f16(const uint8_t *p)
 {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
 
 /* Sum and maximum of the lanes: those 4 apart, then 2, 1. */
-X86_INLINE float avx2_sum(__m256 v)
+TENSOR_INLINE float avx2_sum(__m256 v)
 {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
-X86_INLINE float avx2_max(__m256 v)
+TENSOR_INLINE float avx2_max(__m256 v)
 {
     __m128 s = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     s = _mm_max_ps(s, _mm_movehl_ps(s, s));
@@ -49,7 +49,7 @@ X86_INLINE float avx2_max(__m256 v)
 }
 
 /* p * 2^n for whole n in -126..200, in two steps as neither half overflows. */
-X86_INLINE __m256 avx2_scale(__m256 p, __m256 n)
+TENSOR_INLINE __m256 avx2_scale(__m256 p, __m256 n)
 {
     const __m256i bias = _mm256_set1_epi32(127);
     __m256i whole = _mm256_cvtps_epi32(n);
@@ -65,7 +65,7 @@ X86_INLINE __m256 avx2_scale(__m256 p, __m256 n)
  * normal numbers. 2^(x log2 e) with the fraction by a polynomial (Cephes expf). min and max
  * return their second operand if one is NaN, so a NaN comes through.
  */
-X86_INLINE __m256 avx2_exp(__m256 x)
+TENSOR_INLINE __m256 avx2_exp(__m256 x)
 {
     x = _mm256_max_ps(_mm256_set1_ps(-87.0f), _mm256_min_ps(_mm256_set1_ps(100.0f), x));
     __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504f)),
@@ -83,7 +83,7 @@ X86_INLINE __m256 avx2_exp(__m256 x)
 }
 
 /* 2^x for x <= 0: see avx512_exp2, whose bits it has. */
-X86_INLINE __m256 avx2_exp2(__m256 x)
+TENSOR_INLINE __m256 avx2_exp2(__m256 x)
 {
     x = _mm256_max_ps(_mm256_set1_ps(-126.0f), x);
     __m256 n = _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

@@ -16,7 +16,7 @@ enum {
  * A head's part of a block: keys [head_dim][32] f16, transposed so that lanes are tokens,
  * then values [32][dim8] f16, dim8 = head_dim rounded up to 8 and padded with zeros.
  */
-X86_INLINE int64_t dim_8(int64_t head_dim)
+TENSOR_INLINE int64_t dim_8(int64_t head_dim)
 {
     return (head_dim + 7) & ~(int64_t)7;
 }
@@ -26,12 +26,12 @@ size_t kv_head_bytes_avx2(int64_t head_dim)
     return (size_t)TENSOR_KV_BLOCK * 2 * (size_t)(head_dim + dim_8(head_dim));
 }
 
-X86_INLINE uint8_t *values_of(const uint8_t *head, int64_t head_dim)
+TENSOR_INLINE uint8_t *values_of(const uint8_t *head, int64_t head_dim)
 {
     return (uint8_t *)(uintptr_t)head + (size_t)head_dim * TENSOR_KV_BLOCK * 2;
 }
 
-X86_INLINE __m128i to_f16(__m256 v)
+TENSOR_INLINE __m128i to_f16(__m256 v)
 {
     return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
@@ -71,8 +71,8 @@ struct attend {
  * s->p = scale q k^T for the 16 keys of a tile from `first` on, times log2 e so that powers are
  * of 2.
  */
-X86_INLINE void half_scores(struct attend *s, const uint8_t *keys, int64_t head_dim, float scale,
-                            const int first, const int n)
+TENSOR_INLINE void half_scores(struct attend *s, const uint8_t *keys, int64_t head_dim, float scale,
+                               const int first, const int n)
 {
     __m256 score[PAIRS][2];
 #pragma GCC unroll 6
@@ -98,7 +98,7 @@ X86_INLINE void half_scores(struct attend *s, const uint8_t *keys, int64_t head_
 }
 
 /* The keys of the tile that begins at key `first` which pair i sees, a bit for each. */
-X86_INLINE uint32_t keys_seen(const struct attend *s, int i, int64_t first)
+TENSOR_INLINE uint32_t keys_seen(const struct attend *s, int i, int64_t first)
 {
     int64_t begin = s->oldest[i] - first;
     int64_t end = s->keys[i] - first;
@@ -109,7 +109,7 @@ X86_INLINE uint32_t keys_seen(const struct attend *s, int i, int64_t first)
 }
 
 /* Ones in the lanes whose bits are set, of 8. */
-X86_INLINE __m256 lanes_of(uint32_t bits)
+TENSOR_INLINE __m256 lanes_of(uint32_t bits)
 {
     const __m256i bit = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
     __m256i set = _mm256_and_si256(_mm256_set1_epi32((int)bits), bit);
@@ -117,7 +117,7 @@ X86_INLINE __m256 lanes_of(uint32_t bits)
 }
 
 /* Raises the maximum of a pair, and says what came before is multiplied with. */
-X86_INLINE void raise_max(struct attend *s, int i, float max)
+TENSOR_INLINE void raise_max(struct attend *s, int i, float max)
 {
     s->keep[i] = 1.0f;
     if (!(max > s->max[i]))
@@ -133,7 +133,7 @@ X86_INLINE void raise_max(struct attend *s, int i, float max)
 }
 
 /* Moves maximum and sum of one pair over a tile of which it sees the keys `seen`. */
-X86_INLINE void tile_softmax(struct attend *s, int i, uint32_t seen)
+TENSOR_INLINE void tile_softmax(struct attend *s, int i, uint32_t seen)
 {
     if (seen == 0) {
         s->keep[i] = 1.0f;
@@ -166,9 +166,10 @@ X86_INLINE void tile_softmax(struct attend *s, int i, uint32_t seen)
 }
 
 /* acc += p v for the keys t_begin..t_end-1, each for the pairs that see it, or for all. */
-X86_INLINE void values_of_keys(const struct attend *s, __m256 acc[PAIRS][2], const uint8_t *values,
-                               int64_t dim8, bool second, int64_t t_begin, int64_t t_end,
-                               const uint32_t seen[PAIRS], const bool by_all, const int n)
+TENSOR_INLINE void values_of_keys(const struct attend *s, __m256 acc[PAIRS][2],
+                                  const uint8_t *values, int64_t dim8, bool second, int64_t t_begin,
+                                  int64_t t_end, const uint32_t seen[PAIRS], const bool by_all,
+                                  const int n)
 {
     for (int64_t t = t_begin; t < t_end; t++) {
         const uint8_t *v = values + (size_t)(t * dim8) * 2;
@@ -191,8 +192,8 @@ X86_INLINE void values_of_keys(const struct attend *s, __m256 acc[PAIRS][2], con
  * acc = acc * keep + p v, 16 dimensions at a time, the keys in order. A pair does not touch
  * the value of a key it does not see: 0 times infinity is not 0.
  */
-X86_INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim8,
-                            const uint32_t seen[PAIRS], const int n)
+TENSOR_INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim8,
+                               const uint32_t seen[PAIRS], const int n)
 {
     uint32_t by_all = UINT32_MAX;
     uint32_t by_any = 0;
@@ -229,7 +230,7 @@ X86_INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim
 }
 
 /* All tiles for `n` pairs, n a constant so that what they share stays in registers. */
-X86_INLINE void attend_pairs(struct attend *s, const struct tensor_heads *heads, const int n)
+TENSOR_INLINE void attend_pairs(struct attend *s, const struct tensor_heads *heads, const int n)
 {
     int64_t head_dim = heads->head_dim;
     int64_t dim8 = dim_8(head_dim);

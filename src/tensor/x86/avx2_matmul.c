@@ -1,5 +1,5 @@
 /*
- * Products for AVX2. Weights are packed as x86.h says, 8 outputs to a tile; avx512_matmul.c
+ * Products for AVX2. Weights are packed as packed.h says, 8 outputs to a tile; avx512_matmul.c
  * has the algebra. What differs is the integer product of four bytes in a lane: vpmaddubsw
  * adds two products of an unsigned and a signed byte and saturates at 16 bits, so each type
  * takes a way on which it cannot:
@@ -31,7 +31,7 @@ typedef int32_t lanes32 __attribute__((vector_size(32)));
 /* ---- activations ---- */
 
 /* max|x| of 32 values. */
-X86_INLINE float abs_max(const __m256 x[4])
+TENSOR_INLINE float abs_max(const __m256 x[4])
 {
     const __m256 sign = _mm256_set1_ps(-0.0f);
     __m256 a = _mm256_max_ps(_mm256_andnot_ps(sign, x[0]), _mm256_andnot_ps(sign, x[1]));
@@ -39,7 +39,7 @@ X86_INLINE float abs_max(const __m256 x[4])
     return avx2_max(_mm256_max_ps(a, b));
 }
 
-X86_INLINE bool has_nan(const __m256 x[4])
+TENSOR_INLINE bool has_nan(const __m256 x[4])
 {
     __m256 nan = _mm256_or_ps(_mm256_cmp_ps(x[0], x[1], _CMP_UNORD_Q),
                               _mm256_cmp_ps(x[2], x[3], _CMP_UNORD_Q));
@@ -47,7 +47,7 @@ X86_INLINE bool has_nan(const __m256 x[4])
 }
 
 /* The block of 32 that begins `left` before the end of a row, zeros behind it. */
-X86_INLINE void load_block(__m256 v[4], const float *x, int64_t left)
+TENSOR_INLINE void load_block(__m256 v[4], const float *x, int64_t left)
 {
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++)
@@ -55,11 +55,11 @@ X86_INLINE void load_block(__m256 v[4], const float *x, int64_t left)
 }
 
 /* Sum of squares: see avx512_matmul.c. */
-X86_INLINE float energy_of(const float *x, int64_t n)
+TENSOR_INLINE float energy_of(const float *x, int64_t n)
 {
     __m256 low = _mm256_setzero_ps();
     __m256 high = _mm256_setzero_ps();
-    for (int64_t k = 0; k < n; k += X86_BLOCK) {
+    for (int64_t k = 0; k < n; k += PACKED_BLOCK) {
         __m256 v[4];
         load_block(v, x + k, n - k);
         low = _mm256_fmadd_ps(v[2], v[2], _mm256_fmadd_ps(v[0], v[0], low));
@@ -69,7 +69,7 @@ X86_INLINE float energy_of(const float *x, int64_t n)
 }
 
 /* Stores 32 values as bytes; the sums of their halves in the first two lanes. */
-X86_INLINE __m128i store_bytes(uint8_t *out, const __m256i q[4])
+TENSOR_INLINE __m128i store_bytes(uint8_t *out, const __m256i q[4])
 {
     /* The packs work in halves of registers and leave the groups of 4 bytes in disorder. */
     __m256i p = _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
@@ -86,14 +86,14 @@ X86_INLINE __m128i store_bytes(uint8_t *out, const __m256i q[4])
 /* As act_prepare_avx512, to the bit. */
 void act_prepare_avx2(void *act, const float *x, int64_t n)
 {
-    size_t blocks = (size_t)((n + X86_BLOCK - 1) / X86_BLOCK);
-    const struct x86_act a = x86_act_of(n);
+    size_t blocks = (size_t)((n + PACKED_BLOCK - 1) / PACKED_BLOCK);
+    const struct act_layout a = act_layout_of(n);
     uint8_t *row = act;
     float energy = energy_of(x, n);
     memset(row + a.has_rest, 0, a.row_bytes - a.has_rest);
     for (size_t b = 0; b < blocks; b++) {
         __m256 v[4];
-        load_block(v, x + b * X86_BLOCK, n - (int64_t)b * X86_BLOCK);
+        load_block(v, x + b * PACKED_BLOCK, n - (int64_t)b * PACKED_BLOCK);
         float max = abs_max(v);
         bool finite = !has_nan(v) && max <= FLT_MAX;
         float inverse = 127.0f / max;
@@ -107,14 +107,14 @@ void act_prepare_avx2(void *act, const float *x, int64_t n)
             __m256 rest = _mm256_sub_ps(t, _mm256_cvtepi32_ps(q[i]));
             r[i] = _mm256_cvtps_epi32(_mm256_mul_ps(rest, _mm256_set1_ps(254.0f)));
         }
-        __m128i sums = store_bytes(row + b * X86_BLOCK, q);
+        __m128i sums = store_bytes(row + b * PACKED_BLOCK, q);
         __m128i rest_sums = _mm_setzero_si128();
-        uint8_t *rest = row + a.rest + b * X86_BLOCK;
-        if (x86_act_has_rest(max, energy)) {
+        uint8_t *rest = row + a.rest + b * PACKED_BLOCK;
+        if (act_has_rest(max, energy)) {
             rest_sums = store_bytes(rest, r);
             row[a.has_rest + b / 8] |= (uint8_t)(1u << b % 8);
         } else {
-            memset(rest, 0, X86_BLOCK);
+            memset(rest, 0, PACKED_BLOCK);
         }
         x86_act_sums(row, &a, b, finite ? max / 127.0f : NAN, sums, rest_sums);
     }
@@ -125,31 +125,31 @@ void act_prepare_avx2(void *act, const float *x, int64_t n)
 /* The rows of a call and where their arrays lie. */
 struct rows {
     const uint8_t *row[ROWS];
-    struct x86_act at;
+    struct act_layout at;
 };
 
 /* Four int8 in every lane. */
-X86_INLINE __m256i broadcast4(const uint8_t *p)
+TENSOR_INLINE __m256i broadcast4(const uint8_t *p)
 {
     int v;
     memcpy(&v, p, sizeof v);
     return _mm256_set1_epi32(v);
 }
 
-X86_INLINE __m256i load(const uint8_t *p)
+TENSOR_INLINE __m256i load(const uint8_t *p)
 {
     return _mm256_loadu_si256((const __m256i *)(const void *)p);
 }
 
 /* Bits of each byte: v shifted right by `by`, or left by -by; the mask drops what crossed. */
-X86_INLINE __m256i bits_of(__m256i v, const int by, const int mask)
+TENSOR_INLINE __m256i bits_of(__m256i v, const int by, const int mask)
 {
     words16 shifted = by >= 0 ? (words16)v >> by : (words16)v << -by;
     return _mm256_and_si256((__m256i)shifted, _mm256_set1_epi8((char)mask));
 }
 
 /* Codes of inputs 4j..4j+3 of a block for 8 outputs. */
-X86_INLINE __m256i codes(const int bits, const uint8_t *w, const int j)
+TENSOR_INLINE __m256i codes(const int bits, const uint8_t *w, const int j)
 {
     const int half = j / 4;
     const int at = j % 4;
@@ -173,12 +173,12 @@ X86_INLINE __m256i codes(const int bits, const uint8_t *w, const int j)
 }
 
 /* Whether the bytes that are multiplied are signed, and if not, what was added to them. */
-X86_INLINE bool is_signed(const enum tensor_type type)
+TENSOR_INLINE bool is_signed(const enum tensor_type type)
 {
     return type == TENSOR_Q8_0 || type == TENSOR_IQ4_NL || type == TENSOR_IQ4_XS;
 }
 
-X86_INLINE int offset_of(const enum tensor_type type)
+TENSOR_INLINE int offset_of(const enum tensor_type type)
 {
     if (is_signed(type))
         return 0;
@@ -186,14 +186,14 @@ X86_INLINE int offset_of(const enum tensor_type type)
 }
 
 /* The pairs whose sum of products fits 16 bits. */
-X86_INLINE int pairs_of(const enum tensor_type type)
+TENSOR_INLINE int pairs_of(const enum tensor_type type)
 {
     if (is_signed(type))
         return 1;
     return tensor_form(type).bits == 6 ? 2 : 4;
 }
 
-X86_INLINE __m256i table_of(const enum tensor_type type)
+TENSOR_INLINE __m256i table_of(const enum tensor_type type)
 {
     const struct tensor_form form = tensor_form(type);
     if (!form.table)
@@ -204,7 +204,7 @@ X86_INLINE __m256i table_of(const enum tensor_type type)
 }
 
 /* -off * sum(p) in every lane, from -128 * sum(p); off is 0 or a power of two. */
-X86_INLINE __m256i dot_start(const enum tensor_type type, int32_t offset128)
+TENSOR_INLINE __m256i dot_start(const enum tensor_type type, int32_t offset128)
 {
     const unsigned offset = (unsigned)offset_of(type);
     if (offset == 0)
@@ -212,24 +212,24 @@ X86_INLINE __m256i dot_start(const enum tensor_type type, int32_t offset128)
     return (__m256i)((lanes32)_mm256_set1_epi32(offset128) >> __builtin_ctz(128u / offset));
 }
 
-X86_INLINE __m128i load_8(const uint8_t *p)
+TENSOR_INLINE __m128i load_8(const uint8_t *p)
 {
     return _mm_loadl_epi64((const __m128i *)(const void *)p);
 }
 
 /* Integers of 8 outputs, one byte each. */
-X86_INLINE __m256 load_u8(const uint8_t *p)
+TENSOR_INLINE __m256 load_u8(const uint8_t *p)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(load_8(p)));
 }
 
-X86_INLINE __m256 load_i8(const uint8_t *p)
+TENSOR_INLINE __m256 load_i8(const uint8_t *p)
 {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(load_8(p)));
 }
 
 /* 2^(e - 128) of 8 exponents: see tensor_e8m0_half. */
-X86_INLINE __m256 load_e8m0(const uint8_t *p)
+TENSOR_INLINE __m256 load_e8m0(const uint8_t *p)
 {
     __m256i e = _mm256_cvtepu8_epi32(load_8(p));
     __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
@@ -244,9 +244,9 @@ struct group {
     __m256 m;
 };
 
-X86_INLINE struct group load_group(const enum tensor_type type, const uint8_t *w)
+TENSOR_INLINE struct group load_group(const enum tensor_type type, const uint8_t *w)
 {
-    const uint8_t *at = w + x86_d_at(type, TILE);
+    const uint8_t *at = w + packed_d_at(type, TILE);
     if (type == TENSOR_MXFP4)
         return (struct group){ load_e8m0(at), _mm256_setzero_ps() };
     bool min = tensor_form(type).has_min;
@@ -255,8 +255,8 @@ X86_INLINE struct group load_group(const enum tensor_type type, const uint8_t *w
 }
 
 /* Scale and minimum of the inputs 16*half.. of a block, from the block's integers at `sc`. */
-X86_INLINE struct group load_scales(const struct tensor_form form, const struct group *g,
-                                    const uint8_t *sc, const int half)
+TENSOR_INLINE struct group load_scales(const struct tensor_form form, const struct group *g,
+                                       const uint8_t *sc, const int half)
 {
     struct group s = *g;
     if (!form.has_scales)
@@ -277,9 +277,9 @@ X86_INLINE struct group load_scales(const struct tensor_form form, const struct 
 }
 
 /* dot += the integers of 16 inputs: those of the block's half, of rows at p. */
-X86_INLINE void half_dots(__m256i dot[ROWS], const enum tensor_type type, __m256i table,
-                          const uint8_t *w, const int half, const uint8_t *const p[ROWS],
-                          const int n)
+TENSOR_INLINE void half_dots(__m256i dot[ROWS], const enum tensor_type type, __m256i table,
+                             const uint8_t *w, const int half, const uint8_t *const p[ROWS],
+                             const int n)
 {
     const int bits = tensor_form(type).bits;
     const __m256i ones = _mm256_set1_epi16(1);
@@ -304,29 +304,29 @@ X86_INLINE void half_dots(__m256i dot[ROWS], const enum tensor_type type, __m256
 }
 
 /* sum += the integer product, scaled; `scale` is the activations'. */
-X86_INLINE __m256 add_scaled(__m256 sum, __m256i dot, __m256 d, float scale)
+TENSOR_INLINE __m256 add_scaled(__m256 sum, __m256i dot, __m256 d, float scale)
 {
     __m256 ds = _mm256_mul_ps(d, _mm256_set1_ps(scale));
     return _mm256_fmadd_ps(ds, _mm256_cvtepi32_ps(dot), sum);
 }
 
-X86_INLINE __m256 add_min(__m256 sum, __m256 m, float scaled_sum)
+TENSOR_INLINE __m256 add_min(__m256 sum, __m256 m, float scaled_sum)
 {
     return _mm256_fnmadd_ps(m, _mm256_set1_ps(scaled_sum), sum);
 }
 
 /* sum += block b of a type with one scale for 32 inputs. */
-X86_INLINE void block_of_32(__m256 *sum, const enum tensor_type type, __m256i table,
-                            const uint8_t *w, const uint8_t *codes_at, const uint8_t *sc,
-                            struct group *g, int64_t b, const struct rows *a, const int n)
+TENSOR_INLINE void block_of_32(__m256 *sum, const enum tensor_type type, __m256i table,
+                               const uint8_t *w, const uint8_t *codes_at, const uint8_t *sc,
+                               struct group *g, int64_t b, const struct rows *a, const int n)
 {
     const struct tensor_form form = tensor_form(type);
     const uint8_t *p[ROWS];
     __m256i dot[ROWS];
 #pragma GCC unroll 4
     for (int r = 0; r < n; r++) {
-        p[r] = a->row[r] + b * X86_BLOCK;
-        dot[r] = dot_start(type, x86_act_i32(a->row[r], a->at.offset, b));
+        p[r] = a->row[r] + b * PACKED_BLOCK;
+        dot[r] = dot_start(type, act_i32(a->row[r], a->at.offset, b));
     }
     half_dots(dot, type, table, codes_at, 0, p, n);
     half_dots(dot, type, table, codes_at, 1, p, n);
@@ -336,33 +336,33 @@ X86_INLINE void block_of_32(__m256 *sum, const enum tensor_type type, __m256i ta
     const struct group s = load_scales(form, g, sc, 0);
 #pragma GCC unroll 4
     for (int r = 0; r < n; r++) {
-        sum[r] = add_scaled(sum[r], dot[r], s.d, x86_act_f32(a->row[r], a->at.scale, b));
+        sum[r] = add_scaled(sum[r], dot[r], s.d, act_f32(a->row[r], a->at.scale, b));
         if (form.has_min)
-            sum[r] = add_min(sum[r], s.m, x86_act_f32(a->row[r], a->at.scaled_sum, b));
+            sum[r] = add_min(sum[r], s.m, act_f32(a->row[r], a->at.scaled_sum, b));
     }
 }
 
 /* sum += block b of a type with two scales for 32 inputs. */
-X86_INLINE void block_of_16s(__m256 *sum, const enum tensor_type type, const uint8_t *codes_at,
-                             const uint8_t *sc, const struct group *g, int64_t b,
-                             const struct rows *a, const int n)
+TENSOR_INLINE void block_of_16s(__m256 *sum, const enum tensor_type type, const uint8_t *codes_at,
+                                const uint8_t *sc, const struct group *g, int64_t b,
+                                const struct rows *a, const int n)
 {
     const struct tensor_form form = tensor_form(type);
     const uint8_t *p[ROWS];
 #pragma GCC unroll 4
     for (int r = 0; r < n; r++)
-        p[r] = a->row[r] + b * X86_BLOCK;
+        p[r] = a->row[r] + b * PACKED_BLOCK;
 #pragma GCC unroll 2
     for (int half = 0; half < 2; half++) {
         __m256i dot[ROWS];
 #pragma GCC unroll 4
         for (int r = 0; r < n; r++)
-            dot[r] = dot_start(type, x86_act_i32(a->row[r], a->at.offset16, 2 * b + half));
+            dot[r] = dot_start(type, act_i32(a->row[r], a->at.offset16, 2 * b + half));
         half_dots(dot, type, _mm256_setzero_si256(), codes_at, half, p, n);
         const struct group s = load_scales(form, g, sc, half);
 #pragma GCC unroll 4
         for (int r = 0; r < n; r++)
-            sum[r] = add_scaled(sum[r], dot[r], s.d, x86_act_f32(a->row[r], a->at.scale, b));
+            sum[r] = add_scaled(sum[r], dot[r], s.d, act_f32(a->row[r], a->at.scale, b));
     }
     if (!form.has_min)
         return;
@@ -371,21 +371,21 @@ X86_INLINE void block_of_16s(__m256 *sum, const enum tensor_type type, const uin
         const struct group s = load_scales(form, g, sc, half);
 #pragma GCC unroll 4
         for (int r = 0; r < n; r++)
-            sum[r] = add_min(sum[r], s.m, x86_act_f32(a->row[r], a->at.scaled_sum16, 2 * b + half));
+            sum[r] = add_min(sum[r], s.m, act_f32(a->row[r], a->at.scaled_sum16, 2 * b + half));
     }
 }
 
 /* A tile of a quantised type, which is a constant: all that follows from it folds away. */
-X86_INLINE void tile_blocks(__m256 *sum, const enum tensor_type type, const uint8_t *w,
-                            int64_t n_blocks, const struct rows *a, size_t ahead, const int n)
+TENSOR_INLINE void tile_blocks(__m256 *sum, const enum tensor_type type, const uint8_t *w,
+                               int64_t n_blocks, const struct rows *a, size_t ahead, const int n)
 {
     const struct tensor_form form = tensor_form(type);
     const __m256i table = table_of(type);
-    const int count = x86_group_blocks(type);
-    const int group_lines = (int)((x86_group_bytes(type, TILE) + 63) / 64);
-    for (int64_t first = 0; first < n_blocks; first += count, w += x86_group_bytes(type, TILE)) {
-        const uint8_t *codes_at = w + x86_codes_at(type, TILE);
-        const uint8_t *sc = w + x86_sc_at(type, TILE);
+    const int count = packed_group_blocks(type);
+    const int group_lines = (int)((packed_group_bytes(type, TILE) + 63) / 64);
+    for (int64_t first = 0; first < n_blocks; first += count, w += packed_group_bytes(type, TILE)) {
+        const uint8_t *codes_at = w + packed_codes_at(type, TILE);
+        const uint8_t *sc = w + packed_sc_at(type, TILE);
         struct group g = { 0 };
         if (form.has_scales)
             g = load_group(type, w);
@@ -396,49 +396,49 @@ X86_INLINE void tile_blocks(__m256 *sum, const enum tensor_type type, const uint
                 block_of_32(sum, type, table, w, codes_at, sc, &g, b, a, n);
             else
                 block_of_16s(sum, type, codes_at, sc, &g, b, a, n);
-            codes_at += x86_codes_bytes(type, TILE);
-            sc += x86_sc_bytes(type, TILE);
+            codes_at += packed_codes_bytes(type, TILE);
+            sc += packed_sc_bytes(type, TILE);
         }
     }
 }
 
 /*
- * sum += what the rests of rows stand for (x86.h), block by block, each for the rows that have
+ * sum += what the rests of rows stand for (packed.h), block by block, each for the rows that have
  * one: what is beside a row changes none of its bits.
  */
-X86_INLINE void tile_rests(__m256 *sum, const enum tensor_type type, const uint8_t *w,
-                           int64_t n_blocks, const struct rows *a, const int n)
+TENSOR_INLINE void tile_rests(__m256 *sum, const enum tensor_type type, const uint8_t *w,
+                              int64_t n_blocks, const struct rows *a, const int n)
 {
     const struct tensor_form form = tensor_form(type);
     const __m256i table = table_of(type);
-    const int count = x86_group_blocks(type);
+    const int count = packed_group_blocks(type);
     const bool halves = form.scale_len == 16;
     for (int64_t word = 0; word * 64 < n_blocks; word++) {
-        for (uint64_t any = x86_act_rests(a->row, &a->at, word, n); any; any &= any - 1) {
+        for (uint64_t any = act_rests(a->row, &a->at, word, n); any; any &= any - 1) {
             int64_t b = word * 64 + __builtin_ctzll(any);
-            const uint8_t *at = w + (size_t)(b / count) * x86_group_bytes(type, TILE);
+            const uint8_t *at = w + (size_t)(b / count) * packed_group_bytes(type, TILE);
             const size_t nth = (size_t)(b % count);
             const struct group g = load_group(type, at);
-            const uint8_t *sc = at + x86_sc_at(type, TILE) + nth * x86_sc_bytes(type, TILE);
-            at += x86_codes_at(type, TILE) + nth * x86_codes_bytes(type, TILE);
+            const uint8_t *sc = at + packed_sc_at(type, TILE) + nth * packed_sc_bytes(type, TILE);
+            at += packed_codes_at(type, TILE) + nth * packed_codes_bytes(type, TILE);
             const uint8_t *p[ROWS];
             __m256i dot[2][ROWS];
 #pragma GCC unroll 4
             for (int r = 0; r < n; r++) {
                 const uint8_t *row = a->row[r];
-                p[r] = row + a->at.rest + b * X86_BLOCK;
-                dot[0][r] = dot_start(type, halves ? x86_act_i32(row, a->at.rest_offset16, 2 * b)
-                                                   : x86_act_i32(row, a->at.rest_offset, b));
+                p[r] = row + a->at.rest + b * PACKED_BLOCK;
+                dot[0][r] = dot_start(type, halves ? act_i32(row, a->at.rest_offset16, 2 * b)
+                                                   : act_i32(row, a->at.rest_offset, b));
                 if (halves)
-                    dot[1][r] = dot_start(type, x86_act_i32(row, a->at.rest_offset16, 2 * b + 1));
+                    dot[1][r] = dot_start(type, act_i32(row, a->at.rest_offset16, 2 * b + 1));
             }
             half_dots(dot[0], type, table, at, 0, p, n);
             half_dots(dot[halves], type, table, at, 1, p, n);
 #pragma GCC unroll 4
             for (int r = 0; r < n; r++) {
-                if (!x86_act_has(a->row[r], &a->at, b))
+                if (!act_has(a->row[r], &a->at, b))
                     continue;
-                float scale = x86_act_f32(a->row[r], a->at.scale, b) * X86_REST_SCALE;
+                float scale = act_f32(a->row[r], a->at.scale, b) * ACT_REST_SCALE;
                 sum[r] = add_scaled(sum[r], dot[0][r], load_scales(form, &g, sc, 0).d, scale);
                 if (halves)
                     sum[r] = add_scaled(sum[r], dot[1][r], load_scales(form, &g, sc, 1).d, scale);
@@ -449,15 +449,15 @@ X86_INLINE void tile_rests(__m256 *sum, const enum tensor_type type, const uint8
 
 /* ---- plain weights ---- */
 
-X86_INLINE __m256 load_bf16(const uint8_t *p)
+TENSOR_INLINE __m256 load_bf16(const uint8_t *p)
 {
     __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16));
 }
 
 /* A tile of f32, f16 or bf16: inputs from 0 on, one fused multiply-add each. */
-X86_INLINE void tile_plain(__m256 *sum, const enum tensor_type type, const uint8_t *w, int64_t n_in,
-                           const float *x, const int n)
+TENSOR_INLINE void tile_plain(__m256 *sum, const enum tensor_type type, const uint8_t *w,
+                              int64_t n_in, const float *x, const int n)
 {
     const int64_t step = TILE * (type == TENSOR_F32 ? 4 : 2);
     for (int64_t k = 0; k < n_in; k++, w += step) {
@@ -484,11 +484,11 @@ struct job {
 };
 
 /* One tile of outputs for `n` rows, n a constant so that the sums live in registers. */
-X86_INLINE void tile_rows(const struct job *job, const enum tensor_type type, int64_t tile,
-                          int64_t row, const int n)
+TENSOR_INLINE void tile_rows(const struct job *job, const enum tensor_type type, int64_t tile,
+                             int64_t row, const int n)
 {
     const struct tensor_matrix *W = job->W;
-    const size_t tile_bytes = x86_tile_bytes(type, W->n_in, TILE);
+    const size_t tile_bytes = packed_tile_bytes(type, W->n_in, TILE);
     const uint8_t *w = (const uint8_t *)W->packed + (size_t)tile * tile_bytes;
     __m256 sum[ROWS];
 #pragma GCC unroll 4
@@ -497,12 +497,12 @@ X86_INLINE void tile_rows(const struct job *job, const enum tensor_type type, in
     if (tensor_form(type).bits == 0) {
         tile_plain(sum, type, w, W->n_in, job->x + row * W->n_in, n);
     } else {
-        struct rows a = { .at = x86_act_of(W->n_in) };
+        struct rows a = { .at = act_layout_of(W->n_in) };
 #pragma GCC unroll 4
         for (int r = 0; r < n; r++)
             a.row[r] = (const uint8_t *)job->act + (size_t)(row + r) * a.at.row_bytes;
-        tile_blocks(sum, type, w, W->n_in / X86_BLOCK, &a, row == 0 ? tile_bytes : 0, n);
-        tile_rests(sum, type, w, W->n_in / X86_BLOCK, &a, n);
+        tile_blocks(sum, type, w, W->n_in / PACKED_BLOCK, &a, row == 0 ? tile_bytes : 0, n);
+        tile_rests(sum, type, w, W->n_in / PACKED_BLOCK, &a, n);
     }
     int64_t left = W->n_out - tile * TILE;
 #pragma GCC unroll 4
@@ -511,7 +511,7 @@ X86_INLINE void tile_rows(const struct job *job, const enum tensor_type type, in
 }
 
 /* All rows of each tile, 4, 2 or 1 at a time. */
-X86_INLINE void tiles(const struct job *job, const enum tensor_type type)
+TENSOR_INLINE void tiles(const struct job *job, const enum tensor_type type)
 {
     for (int64_t tile = job->tile_first; tile < job->tile_end; tile++) {
         int64_t r = 0;
@@ -532,13 +532,13 @@ X86_INLINE void tiles(const struct job *job, const enum tensor_type type)
     {                                                                                              \
         tiles(job, type);                                                                          \
     }
-X86_TYPES(MATMUL)
+PACKED_TYPES(MATMUL)
 
 void matmul_avx2(float *y, const struct tensor_matrix *W, int64_t tile_first, int64_t tile_end,
                  const void *act, const float *x, int64_t n_rows)
 {
 #define BY_TYPE(type, name) [type] = name,
-    static void (*const by_type[])(const struct job *) = { X86_TYPES(BY_TYPE) };
+    static void (*const by_type[])(const struct job *) = { PACKED_TYPES(BY_TYPE) };
     const struct job job = { y, W, tile_first, tile_end, act, x, n_rows };
     by_type[W->type](&job);
 }

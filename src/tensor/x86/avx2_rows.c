@@ -32,14 +32,14 @@ void add_avx2(float *x, const float *y, int64_t n)
 }
 
 /* g / (1 + e^-g) */
-X86_INLINE __m256 silu(__m256 g)
+TENSOR_INLINE __m256 silu(__m256 g)
 {
     __m256 e = avx2_exp(_mm256_sub_ps(_mm256_setzero_ps(), g));
     return _mm256_div_ps(g, _mm256_add_ps(e, _mm256_set1_ps(1.0f)));
 }
 
 /* g/2 (1 + tanh u) = g / (1 + e^-2u) with u = sqrt(2/pi) (g + 0.044715 g^3). */
-X86_INLINE __m256 gelu(__m256 g)
+TENSOR_INLINE __m256 gelu(__m256 g)
 {
     __m256 cube = _mm256_mul_ps(_mm256_mul_ps(g, g), g);
     __m256 u = _mm256_fmadd_ps(cube, _mm256_set1_ps(0.044715f), g);
@@ -57,7 +57,7 @@ void gated_avx2(enum tensor_gate kind, float *y, const float *gate, const float 
 }
 
 /* Neighbours, 4 pairs at a time: (a, b) -> (a c - b s, b c + a s). */
-X86_INLINE void rope_norm(float *head, const float *rot, int64_t n_pairs)
+TENSOR_INLINE void rope_norm(float *head, const float *rot, int64_t n_pairs)
 {
     for (int64_t i = 0; i < 2 * n_pairs; i += 8) {
         int64_t left = 2 * n_pairs - i;
@@ -70,7 +70,7 @@ X86_INLINE void rope_norm(float *head, const float *rot, int64_t n_pairs)
 }
 
 /* Halves, 8 pairs at a time; `rot` alternates cosine and sine. */
-X86_INLINE void rope_neox(float *head, const float *rot, int64_t n_pairs)
+TENSOR_INLINE void rope_neox(float *head, const float *rot, int64_t n_pairs)
 {
     for (int64_t i = 0; i < n_pairs; i += 8) {
         int64_t left = n_pairs - i;

@@ -12,18 +12,18 @@
 #include "tensor/x86/x86.h"
 
 /* The lanes of a tail: the first `left` of 16. */
-X86_INLINE __mmask16 avx512_tail(int64_t left)
+TENSOR_INLINE __mmask16 avx512_tail(int64_t left)
 {
     return (__mmask16)(left >= 16 ? 0xffffu : (1u << left) - 1);
 }
 
-X86_INLINE __m512 avx512_load_f16(const uint8_t *p)
+TENSOR_INLINE __m512 avx512_load_f16(const uint8_t *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 
 /* Sum of the lanes: those 8 apart, then 4, 2, 1. */
-X86_INLINE float avx512_sum(__m512 v)
+TENSOR_INLINE float avx512_sum(__m512 v)
 {
     __m256 h = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
@@ -36,7 +36,7 @@ X86_INLINE float avx512_sum(__m512 v)
  * normal numbers. 2^(x log2 e) with the fraction by a polynomial (Cephes expf). min and max
  * return their second operand if one is NaN, so a NaN comes through.
  */
-X86_INLINE __m512 avx512_exp(__m512 x)
+TENSOR_INLINE __m512 avx512_exp(__m512 x)
 {
     x = _mm512_max_ps(_mm512_set1_ps(-87.0f), _mm512_min_ps(_mm512_set1_ps(100.0f), x));
     __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)),
@@ -57,7 +57,7 @@ X86_INLINE __m512 avx512_exp(__m512 x)
  * 2^x for x <= 0, relative error below 2e-7; below -126 it stays at the smallest normal number.
  * Exact for whole x; a NaN comes through. The polynomial is a minimax fit to (2^f - 1) / f.
  */
-X86_INLINE __m512 avx512_exp2(__m512 x)
+TENSOR_INLINE __m512 avx512_exp2(__m512 x)
 {
     x = _mm512_max_ps(_mm512_set1_ps(-126.0f), x);
     __m512 n = _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

@@ -14,7 +14,7 @@
  * A head's part of a block: keys [head_dim][32] f16, transposed so that lanes are tokens,
  * then values [32][dim16] f16, dim16 = head_dim rounded up to 16 and padded with zeros.
  */
-X86_INLINE int64_t dim_16(int64_t head_dim)
+TENSOR_INLINE int64_t dim_16(int64_t head_dim)
 {
     return (head_dim + 15) & ~(int64_t)15;
 }
@@ -24,7 +24,7 @@ size_t kv_head_bytes_avx512(int64_t head_dim)
     return (size_t)TENSOR_KV_BLOCK * 2 * (size_t)(head_dim + dim_16(head_dim));
 }
 
-X86_INLINE uint8_t *values_of(const uint8_t *head, int64_t head_dim)
+TENSOR_INLINE uint8_t *values_of(const uint8_t *head, int64_t head_dim)
 {
     return (uint8_t *)(uintptr_t)head + (size_t)head_dim * TENSOR_KV_BLOCK * 2;
 }
@@ -69,8 +69,8 @@ struct attend {
 #define LOG2_E 1.44269504f
 
 /* score [n][32] = scale q k^T for one tile, times log2 e so that powers are of 2. */
-X86_INLINE void tile_scores(const struct attend *s, const uint8_t *keys, int64_t head_dim,
-                            float scale, __m512 score[PAIRS][2], const int n)
+TENSOR_INLINE void tile_scores(const struct attend *s, const uint8_t *keys, int64_t head_dim,
+                               float scale, __m512 score[PAIRS][2], const int n)
 {
 #pragma GCC unroll 8
     for (int i = 0; i < n; i++)
@@ -94,7 +94,7 @@ X86_INLINE void tile_scores(const struct attend *s, const uint8_t *keys, int64_t
 }
 
 /* The keys of the tile that begins at key `first` which pair i sees, a bit for each. */
-X86_INLINE uint32_t keys_seen(const struct attend *s, int i, int64_t first)
+TENSOR_INLINE uint32_t keys_seen(const struct attend *s, int i, int64_t first)
 {
     int64_t begin = s->oldest[i] - first;
     int64_t end = s->keys[i] - first;
@@ -105,7 +105,7 @@ X86_INLINE uint32_t keys_seen(const struct attend *s, int i, int64_t first)
 }
 
 /* Raises the maximum of a pair, and says what came before is multiplied with. */
-X86_INLINE void raise_max(struct attend *s, int i, float max)
+TENSOR_INLINE void raise_max(struct attend *s, int i, float max)
 {
     s->keep[i] = 1.0f;
     if (!(max > s->max[i]))
@@ -119,7 +119,7 @@ X86_INLINE void raise_max(struct attend *s, int i, float max)
 }
 
 /* Moves maximum and sum of one pair over a tile of which it sees the keys `seen`. */
-X86_INLINE void tile_softmax(struct attend *s, int i, const __m512 score[2], uint32_t seen)
+TENSOR_INLINE void tile_softmax(struct attend *s, int i, const __m512 score[2], uint32_t seen)
 {
     if (seen == 0) {
         s->keep[i] = 1.0f;
@@ -141,9 +141,10 @@ X86_INLINE void tile_softmax(struct attend *s, int i, const __m512 score[2], uin
 }
 
 /* acc += p v for the keys t_begin..t_end-1, each for the pairs that see it, or for all. */
-X86_INLINE void values_of_keys(const struct attend *s, __m512 acc[PAIRS][2], const uint8_t *values,
-                               int64_t dim16, bool second, int64_t t_begin, int64_t t_end,
-                               const uint32_t seen[PAIRS], const bool by_all, const int n)
+TENSOR_INLINE void values_of_keys(const struct attend *s, __m512 acc[PAIRS][2],
+                                  const uint8_t *values, int64_t dim16, bool second,
+                                  int64_t t_begin, int64_t t_end, const uint32_t seen[PAIRS],
+                                  const bool by_all, const int n)
 {
     for (int64_t t = t_begin; t < t_end; t++) {
         const uint8_t *v = values + (size_t)(t * dim16) * 2;
@@ -163,8 +164,8 @@ X86_INLINE void values_of_keys(const struct attend *s, __m512 acc[PAIRS][2], con
  * acc = acc * keep + p v, 32 dimensions at a time, the keys in order. A pair does not touch
  * the value of a key it does not see: 0 times infinity is not 0.
  */
-X86_INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim16,
-                            const uint32_t seen[PAIRS], const int n)
+TENSOR_INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim16,
+                               const uint32_t seen[PAIRS], const int n)
 {
     uint32_t by_all = UINT32_MAX;
     uint32_t by_any = 0;
@@ -201,7 +202,7 @@ X86_INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim
 }
 
 /* All tiles for `n` pairs, n a constant so that what they share stays in registers. */
-X86_INLINE void attend_pairs(struct attend *s, const struct tensor_heads *heads, const int n)
+TENSOR_INLINE void attend_pairs(struct attend *s, const struct tensor_heads *heads, const int n)
 {
     int64_t head_dim = heads->head_dim;
     int64_t dim16 = dim_16(head_dim);

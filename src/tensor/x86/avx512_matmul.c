@@ -1,5 +1,5 @@
 /*
- * Products for AVX-512 with VNNI. Weights are packed as x86.h says, 16 outputs to a tile, so a
+ * Products for AVX-512 with VNNI. Weights are packed as packed.h says, 16 outputs to a tile, so a
  * product over the inputs needs no sum across lanes, and one piece of an activation row,
  * broadcast to all lanes, feeds 16 outputs.
  *
@@ -11,9 +11,9 @@
  *
  * Order of the sums in f32: the blocks of 32 from 0 on; in a block the products, then the
  * minimum; where scales are for 16 inputs the products of the first 16, of the second, then
- * their minima; after all blocks the rests (x86.h) of those that have one, from 0 on, whose share
- * in the minima is in s*sum(p) already. The same instructions for 1 row and for many: hence an output's bits do not
- * depend on the batch.
+ * their minima; after all blocks the rests (packed.h) of those that have one, from 0 on, whose
+ * share in the minima is in s*sum(p) already. The same instructions for 1 row and for many: hence
+ * an output's bits do not depend on the batch.
  */
 #include <float.h>
 #include <math.h>
@@ -37,17 +37,17 @@ typedef int32_t lanes32 __attribute__((vector_size(64)));
 /* ---- activations ---- */
 
 /* The block of 32 that begins `left` before the end of a row, zeros behind it. */
-X86_INLINE void load_block(__m512 v[2], const float *x, int64_t left)
+TENSOR_INLINE void load_block(__m512 v[2], const float *x, int64_t left)
 {
     v[0] = _mm512_maskz_loadu_ps(avx512_tail(left), x);
     v[1] = _mm512_maskz_loadu_ps(avx512_tail(left > 16 ? left - 16 : 0), x + 16);
 }
 
 /* Sum of squares, in 16 lanes, then the tree of avx512_sum. */
-X86_INLINE float energy_of(const float *x, int64_t n)
+TENSOR_INLINE float energy_of(const float *x, int64_t n)
 {
     __m512 sum = _mm512_setzero_ps();
-    for (int64_t k = 0; k < n; k += X86_BLOCK) {
+    for (int64_t k = 0; k < n; k += PACKED_BLOCK) {
         __m512 v[2];
         load_block(v, x + k, n - k);
         sum = _mm512_fmadd_ps(v[0], v[0], sum);
@@ -57,7 +57,7 @@ X86_INLINE float energy_of(const float *x, int64_t n)
 }
 
 /* Stores 32 values as bytes; the sums of their halves in the first two lanes. */
-X86_INLINE __m128i store_bytes(uint8_t *out, __m512i q0, __m512i q1)
+TENSOR_INLINE __m128i store_bytes(uint8_t *out, __m512i q0, __m512i q1)
 {
     __m256i p = _mm256_setr_m128i(_mm512_cvtsepi32_epi8(q0), _mm512_cvtsepi32_epi8(q1));
     _mm256_storeu_si256((__m256i *)(void *)out, p);
@@ -69,7 +69,7 @@ X86_INLINE __m128i store_bytes(uint8_t *out, __m512i q0, __m512i q1)
 }
 
 /* (t - q) * 254 to nearest: what rounding t to q left. */
-X86_INLINE __m512i rest_of(__m512 t, __m512i q)
+TENSOR_INLINE __m512i rest_of(__m512 t, __m512i q)
 {
     __m512 rest = _mm512_sub_ps(t, _mm512_cvtepi32_ps(q));
     return _mm512_cvtps_epi32(_mm512_mul_ps(rest, _mm512_set1_ps(254.0f)));
@@ -82,14 +82,14 @@ X86_INLINE __m512i rest_of(__m512 t, __m512i q)
  */
 void act_prepare_avx512(void *act, const float *x, int64_t n)
 {
-    size_t blocks = (size_t)((n + X86_BLOCK - 1) / X86_BLOCK);
-    const struct x86_act a = x86_act_of(n);
+    size_t blocks = (size_t)((n + PACKED_BLOCK - 1) / PACKED_BLOCK);
+    const struct act_layout a = act_layout_of(n);
     uint8_t *row = act;
     float energy = energy_of(x, n);
     memset(row + a.has_rest, 0, a.row_bytes - a.has_rest);
     for (size_t b = 0; b < blocks; b++) {
         __m512 v[2];
-        load_block(v, x + b * X86_BLOCK, n - (int64_t)b * X86_BLOCK);
+        load_block(v, x + b * PACKED_BLOCK, n - (int64_t)b * PACKED_BLOCK);
         float max = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(v[0]), _mm512_abs_ps(v[1])));
         bool finite = _mm512_cmp_ps_mask(v[0], v[1], _CMP_UNORD_Q) == 0 && max <= FLT_MAX;
         float inverse = 127.0f / max;
@@ -101,14 +101,14 @@ void act_prepare_avx512(void *act, const float *x, int64_t n)
         __m512 t1 = _mm512_mul_ps(v[1], _mm512_set1_ps(inverse));
         __m512i q0 = _mm512_cvtps_epi32(t0);
         __m512i q1 = _mm512_cvtps_epi32(t1);
-        __m128i sums = store_bytes(row + b * X86_BLOCK, q0, q1);
+        __m128i sums = store_bytes(row + b * PACKED_BLOCK, q0, q1);
         __m128i rest_sums = _mm_setzero_si128();
-        uint8_t *rest = row + a.rest + b * X86_BLOCK;
-        if (x86_act_has_rest(max, energy)) {
+        uint8_t *rest = row + a.rest + b * PACKED_BLOCK;
+        if (act_has_rest(max, energy)) {
             rest_sums = store_bytes(rest, rest_of(t0, q0), rest_of(t1, q1));
             row[a.has_rest + b / 8] |= (uint8_t)(1u << b % 8);
         } else {
-            memset(rest, 0, X86_BLOCK);
+            memset(rest, 0, PACKED_BLOCK);
         }
         x86_act_sums(row, &a, b, finite ? max / 127.0f : NAN, sums, rest_sums);
     }
@@ -119,14 +119,14 @@ void act_prepare_avx512(void *act, const float *x, int64_t n)
 /* The rows of a call and where their arrays lie. */
 struct rows {
     const uint8_t *row[ROWS];
-    struct x86_act at;
+    struct act_layout at;
 };
 
 /*
  * sum += q * p over four inputs, p the same four int8 for every lane. Compilers load p into a
  * register of its own first, which makes it two instructions and copies of sums.
  */
-X86_INLINE __m512i add_dot4(__m512i sum, __m512i q, const uint8_t *p)
+TENSOR_INLINE __m512i add_dot4(__m512i sum, __m512i q, const uint8_t *p)
 {
     __asm__ volatile("vpdpbusd %2%{1to16%}, %1, %0"
                      : "+v"(sum)
@@ -134,20 +134,20 @@ X86_INLINE __m512i add_dot4(__m512i sum, __m512i q, const uint8_t *p)
     return sum;
 }
 
-X86_INLINE __m512i load(const uint8_t *p)
+TENSOR_INLINE __m512i load(const uint8_t *p)
 {
     return _mm512_loadu_si512((const void *)p);
 }
 
 /* Bits of each byte: v shifted right by `by`, or left by -by; the mask drops what crossed. */
-X86_INLINE __m512i bits_of(__m512i v, const int by, const int mask)
+TENSOR_INLINE __m512i bits_of(__m512i v, const int by, const int mask)
 {
     words16 shifted = by >= 0 ? (words16)v >> by : (words16)v << -by;
     return _mm512_and_si512((__m512i)shifted, _mm512_set1_epi8((char)mask));
 }
 
 /* Codes of inputs 4j..4j+3 of a block for 16 outputs. */
-X86_INLINE __m512i codes(const int bits, const uint8_t *w, const int j)
+TENSOR_INLINE __m512i codes(const int bits, const uint8_t *w, const int j)
 {
     const int half = j / 4;
     const int at = j % 4;
@@ -171,12 +171,12 @@ X86_INLINE __m512i codes(const int bits, const uint8_t *w, const int j)
 }
 
 /* What a code stands for, as an unsigned byte, plus this offset. */
-X86_INLINE int offset_of(const struct tensor_form form)
+TENSOR_INLINE int offset_of(const struct tensor_form form)
 {
     return form.table ? 128 : form.offset;
 }
 
-X86_INLINE __m512i table_of(const struct tensor_form form)
+TENSOR_INLINE __m512i table_of(const struct tensor_form form)
 {
     if (!form.table)
         return _mm512_setzero_si512();
@@ -185,7 +185,7 @@ X86_INLINE __m512i table_of(const struct tensor_form form)
 }
 
 /* -off * sum(p) in every lane, from -128 * sum(p); off is 0 or a power of two. */
-X86_INLINE __m512i dot_start(const struct tensor_form form, int32_t offset128)
+TENSOR_INLINE __m512i dot_start(const struct tensor_form form, int32_t offset128)
 {
     const unsigned offset = (unsigned)offset_of(form);
     if (offset == 0)
@@ -194,20 +194,20 @@ X86_INLINE __m512i dot_start(const struct tensor_form form, int32_t offset128)
 }
 
 /* Integers of 16 outputs, one byte each. */
-X86_INLINE __m512 load_u8(const uint8_t *p)
+TENSOR_INLINE __m512 load_u8(const uint8_t *p)
 {
     __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(v));
 }
 
-X86_INLINE __m512 load_i8(const uint8_t *p)
+TENSOR_INLINE __m512 load_i8(const uint8_t *p)
 {
     __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(v));
 }
 
 /* 2^(e - 128) of 16 exponents: see tensor_e8m0_half. */
-X86_INLINE __m512 load_e8m0(const uint8_t *p)
+TENSOR_INLINE __m512 load_e8m0(const uint8_t *p)
 {
     __m512i e = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
     __m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
@@ -222,9 +222,9 @@ struct group {
     __m512 m;
 };
 
-X86_INLINE struct group load_group(const enum tensor_type type, const uint8_t *w)
+TENSOR_INLINE struct group load_group(const enum tensor_type type, const uint8_t *w)
 {
-    const uint8_t *at = w + x86_d_at(type, TILE);
+    const uint8_t *at = w + packed_d_at(type, TILE);
     if (type == TENSOR_MXFP4)
         return (struct group){ load_e8m0(at), _mm512_setzero_ps() };
     bool min = tensor_form(type).has_min;
@@ -239,8 +239,8 @@ struct scales {
 };
 
 /* From those of the group and the block's integers at `sc`. */
-X86_INLINE struct scales load_scales(const struct tensor_form form, const struct group *g,
-                                     const uint8_t *sc)
+TENSOR_INLINE struct scales load_scales(const struct tensor_form form, const struct group *g,
+                                        const uint8_t *sc)
 {
     struct scales s = { { g->d, g->d }, { g->m, g->m } };
     if (!form.has_scales)
@@ -267,13 +267,13 @@ X86_INLINE struct scales load_scales(const struct tensor_form form, const struct
 }
 
 /* sum += the integer product, scaled; `scale` is the activations'. */
-X86_INLINE __m512 add_scaled(__m512 sum, __m512i dot, __m512 d, float scale)
+TENSOR_INLINE __m512 add_scaled(__m512 sum, __m512i dot, __m512 d, float scale)
 {
     __m512 ds = _mm512_mul_ps(d, _mm512_set1_ps(scale));
     return _mm512_fmadd_ps(ds, _mm512_cvtepi32_ps(dot), sum);
 }
 
-X86_INLINE __m512 add_min(__m512 sum, __m512 m, float scaled_sum)
+TENSOR_INLINE __m512 add_min(__m512 sum, __m512 m, float scaled_sum)
 {
     return _mm512_fnmadd_ps(m, _mm512_set1_ps(scaled_sum), sum);
 }
@@ -286,23 +286,23 @@ struct bytes {
 };
 
 /* Whether the integers of inputs 0..15 and 16..31 are summed apart. */
-X86_INLINE bool is_split(const struct tensor_form form, const int n)
+TENSOR_INLINE bool is_split(const struct tensor_form form, const int n)
 {
     return form.scale_len == 16 || n <= ROWS_SPLIT;
 }
 
 /* The integers of block `b`: the dots of inputs 0..15 and 16..31, or of all in dot0. */
-X86_INLINE void block_dots(__m512i dot0[ROWS], __m512i dot1[ROWS], const struct tensor_form form,
-                           __m512i table, const uint8_t *w, int64_t b, const struct rows *a,
-                           const struct bytes bytes, const int n)
+TENSOR_INLINE void block_dots(__m512i dot0[ROWS], __m512i dot1[ROWS], const struct tensor_form form,
+                              __m512i table, const uint8_t *w, int64_t b, const struct rows *a,
+                              const struct bytes bytes, const int n)
 {
 #pragma GCC unroll 12
     for (int r = 0; r < n; r++) {
         const bool halves = form.scale_len == 16;
         const uint8_t *row = a->row[r];
-        dot0[r] = dot_start(form, halves ? x86_act_i32(row, bytes.offset16, 2 * b)
-                                         : x86_act_i32(row, bytes.offset, b));
-        dot1[r] = halves ? dot_start(form, x86_act_i32(row, bytes.offset16, 2 * b + 1))
+        dot0[r] = dot_start(form, halves ? act_i32(row, bytes.offset16, 2 * b)
+                                         : act_i32(row, bytes.offset, b));
+        dot1[r] = halves ? dot_start(form, act_i32(row, bytes.offset16, 2 * b + 1))
                          : _mm512_setzero_si512();
     }
 #pragma GCC unroll 4
@@ -317,36 +317,36 @@ X86_INLINE void block_dots(__m512i dot0[ROWS], __m512i dot1[ROWS], const struct 
         }
 #pragma GCC unroll 12
         for (int r = 0; r < n; r++)
-            dot0[r] = add_dot4(dot0[r], q0, a->row[r] + bytes.at + b * X86_BLOCK + 4 * j0);
+            dot0[r] = add_dot4(dot0[r], q0, a->row[r] + bytes.at + b * PACKED_BLOCK + 4 * j0);
         __m512i *dots = is_split(form, n) ? dot1 : dot0;
 #pragma GCC unroll 12
         for (int r = 0; r < n; r++)
-            dots[r] = add_dot4(dots[r], q1, a->row[r] + bytes.at + b * X86_BLOCK + 4 * j1);
+            dots[r] = add_dot4(dots[r], q1, a->row[r] + bytes.at + b * PACKED_BLOCK + 4 * j1);
     }
 }
 
 /* sum += what the block's integers stand for. */
-X86_INLINE void block_add(__m512 *sum, const struct tensor_form form, const struct scales *s,
-                          const __m512i dot0[ROWS], const __m512i dot1[ROWS], int64_t b,
-                          const struct rows *a, const int n)
+TENSOR_INLINE void block_add(__m512 *sum, const struct tensor_form form, const struct scales *s,
+                             const __m512i dot0[ROWS], const __m512i dot1[ROWS], int64_t b,
+                             const struct rows *a, const int n)
 {
 #pragma GCC unroll 12
     for (int r = 0; r < n; r++) {
         const uint8_t *row = a->row[r];
-        float scale = x86_act_f32(row, a->at.scale, b);
+        float scale = act_f32(row, a->at.scale, b);
         if (form.scale_len == 32) {
             __m512i dot = is_split(form, n) ? _mm512_add_epi32(dot0[r], dot1[r]) : dot0[r];
             sum[r] = add_scaled(sum[r], dot, s->d[0], scale);
             if (form.has_min)
-                sum[r] = add_min(sum[r], s->m[0], x86_act_f32(row, a->at.scaled_sum, b));
+                sum[r] = add_min(sum[r], s->m[0], act_f32(row, a->at.scaled_sum, b));
             continue;
         }
         sum[r] = add_scaled(sum[r], dot0[r], s->d[0], scale);
         sum[r] = add_scaled(sum[r], dot1[r], s->d[1], scale);
         if (form.has_min) {
             size_t at = a->at.scaled_sum16;
-            sum[r] = add_min(sum[r], s->m[0], x86_act_f32(row, at, 2 * b));
-            sum[r] = add_min(sum[r], s->m[1], x86_act_f32(row, at, 2 * b + 1));
+            sum[r] = add_min(sum[r], s->m[0], act_f32(row, at, 2 * b));
+            sum[r] = add_min(sum[r], s->m[1], act_f32(row, at, 2 * b + 1));
         }
     }
 }
@@ -360,17 +360,18 @@ struct ahead {
 /*
  * A tile of a quantised type, which is a constant: all that follows from it folds away.
  */
-X86_INLINE void tile_blocks(__m512 *sum, const enum tensor_type type, const uint8_t *w,
-                            int64_t n_blocks, const struct rows *a, struct ahead ahead, const int n)
+TENSOR_INLINE void tile_blocks(__m512 *sum, const enum tensor_type type, const uint8_t *w,
+                               int64_t n_blocks, const struct rows *a, struct ahead ahead,
+                               const int n)
 {
     const int ahead_lines = (int)((ahead.step + 63) / 64);
     const struct tensor_form form = tensor_form(type);
     const __m512i table = table_of(form);
-    const int count = x86_group_blocks(type);
+    const int count = packed_group_blocks(type);
     const struct bytes p = { 0, a->at.offset, a->at.offset16 };
-    for (int64_t first = 0; first < n_blocks; first += count, w += x86_group_bytes(type, TILE)) {
-        const uint8_t *codes_at = w + x86_codes_at(type, TILE);
-        const uint8_t *sc = w + x86_sc_at(type, TILE);
+    for (int64_t first = 0; first < n_blocks; first += count, w += packed_group_bytes(type, TILE)) {
+        const uint8_t *codes_at = w + packed_codes_at(type, TILE);
+        const uint8_t *sc = w + packed_sc_at(type, TILE);
         struct group g = { 0 };
         if (form.has_scales)
             g = load_group(type, w);
@@ -386,41 +387,40 @@ X86_INLINE void tile_blocks(__m512 *sum, const enum tensor_type type, const uint
                 g = load_group(type, w);
             const struct scales s = load_scales(form, &g, sc);
             block_add(sum, form, &s, dot0, dot1, b, a, n);
-            codes_at += x86_codes_bytes(type, TILE);
-            sc += x86_sc_bytes(type, TILE);
+            codes_at += packed_codes_bytes(type, TILE);
+            sc += packed_sc_bytes(type, TILE);
         }
     }
 }
 
 /*
- * sum += what the rests of rows stand for (x86.h), block by block, each for the rows that have
+ * sum += what the rests of rows stand for (packed.h), block by block, each for the rows that have
  * one: what is beside a row changes none of its bits.
  */
-X86_INLINE void tile_rests(__m512 *sum, const enum tensor_type type, const uint8_t *w,
-                           int64_t n_blocks, const struct rows *a, const int n)
+TENSOR_INLINE void tile_rests(__m512 *sum, const enum tensor_type type, const uint8_t *w,
+                              int64_t n_blocks, const struct rows *a, const int n)
 {
     const struct tensor_form form = tensor_form(type);
     const __m512i table = table_of(form);
-    const int count = x86_group_blocks(type);
+    const int count = packed_group_blocks(type);
     const struct bytes rest = { a->at.rest, a->at.rest_offset, a->at.rest_offset16 };
     for (int64_t word = 0; word * 64 < n_blocks; word++) {
-        for (uint64_t any = x86_act_rests(a->row, &a->at, word, n); any; any &= any - 1) {
+        for (uint64_t any = act_rests(a->row, &a->at, word, n); any; any &= any - 1) {
             int64_t b = word * 64 + __builtin_ctzll(any);
-            const uint8_t *at = w + (size_t)(b / count) * x86_group_bytes(type, TILE);
+            const uint8_t *at = w + (size_t)(b / count) * packed_group_bytes(type, TILE);
             const size_t nth = (size_t)(b % count);
             const struct group g = load_group(type, at);
-            const struct scales s =
-                load_scales(form, &g, at + x86_sc_at(type, TILE) + nth * x86_sc_bytes(type, TILE));
+            const struct scales s = load_scales(
+                form, &g, at + packed_sc_at(type, TILE) + nth * packed_sc_bytes(type, TILE));
             __m512i dot0[ROWS];
             __m512i dot1[ROWS];
             block_dots(dot0, dot1, form, table,
-                       at + x86_codes_at(type, TILE) + nth * x86_codes_bytes(type, TILE), b, a,
-                       rest, n);
+                       at + packed_codes_at(type, TILE) + nth * packed_codes_bytes(type, TILE), b,
+                       a, rest, n);
 #pragma GCC unroll 12
             for (int r = 0; r < n; r++) {
-                __mmask16 m = x86_act_has(a->row[r], &a->at, b) ? 0xffff : 0;
-                __m512 scale =
-                    _mm512_set1_ps(x86_act_f32(a->row[r], a->at.scale, b) * X86_REST_SCALE);
+                __mmask16 m = act_has(a->row[r], &a->at, b) ? 0xffff : 0;
+                __m512 scale = _mm512_set1_ps(act_f32(a->row[r], a->at.scale, b) * ACT_REST_SCALE);
                 if (form.scale_len == 32)
                     dot0[r] = _mm512_add_epi32(dot0[r], dot1[r]);
                 sum[r] = _mm512_mask3_fmadd_ps(_mm512_mul_ps(s.d[0], scale),
@@ -434,8 +434,8 @@ X86_INLINE void tile_rests(__m512 *sum, const enum tensor_type type, const uint8
 }
 
 /* The same for more rows, a few at a time: it is seldom much. */
-X86_INLINE void tile_rests_many(__m512 *sum, const enum tensor_type type, const uint8_t *w,
-                                int64_t n_blocks, const struct rows *a, const int n)
+TENSOR_INLINE void tile_rests_many(__m512 *sum, const enum tensor_type type, const uint8_t *w,
+                                   int64_t n_blocks, const struct rows *a, const int n)
 {
     const int some = n < 4 ? n : 4;
 #pragma GCC unroll 3
@@ -450,15 +450,15 @@ X86_INLINE void tile_rests_many(__m512 *sum, const enum tensor_type type, const 
 
 /* ---- plain weights ---- */
 
-X86_INLINE __m512 load_bf16(const uint8_t *p)
+TENSOR_INLINE __m512 load_bf16(const uint8_t *p)
 {
     __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)p);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16));
 }
 
 /* A tile of f32, f16 or bf16: inputs from 0 on, one fused multiply-add each. */
-X86_INLINE void tile_plain(__m512 *sum, const enum tensor_type type, const uint8_t *w, int64_t n_in,
-                           const float *x, const int n)
+TENSOR_INLINE void tile_plain(__m512 *sum, const enum tensor_type type, const uint8_t *w,
+                              int64_t n_in, const float *x, const int n)
 {
     const int64_t step = TILE * (type == TENSOR_F32 ? 4 : 2);
     for (int64_t k = 0; k < n_in; k++, w += step) {
@@ -488,21 +488,21 @@ struct job {
  * The next tile's share of the rows row..row+n-1: fetched while all rows are computed, not in the
  * first rows alone.
  */
-X86_INLINE struct ahead next_tile(const struct job *job, const enum tensor_type type,
-                                  const uint8_t *w, size_t tile_bytes, int64_t row, const int n)
+TENSOR_INLINE struct ahead next_tile(const struct job *job, const enum tensor_type type,
+                                     const uint8_t *w, size_t tile_bytes, int64_t row, const int n)
 {
-    const size_t group = x86_group_bytes(type, TILE);
+    const size_t group = packed_group_bytes(type, TILE);
     size_t first = tile_bytes * (size_t)row / (size_t)job->n_rows;
     size_t step = group * (size_t)n / (size_t)job->n_rows;
     return (struct ahead){ w + tile_bytes + first, step };
 }
 
 /* One tile of outputs for `n` rows, n a constant so that the sums live in registers. */
-X86_INLINE void tile_rows(const struct job *job, const enum tensor_type type, int64_t tile,
-                          int64_t row, const int n)
+TENSOR_INLINE void tile_rows(const struct job *job, const enum tensor_type type, int64_t tile,
+                             int64_t row, const int n)
 {
     const struct tensor_matrix *W = job->W;
-    const size_t tile_bytes = x86_tile_bytes(type, W->n_in, TILE);
+    const size_t tile_bytes = packed_tile_bytes(type, W->n_in, TILE);
     const uint8_t *w = (const uint8_t *)W->packed + (size_t)tile * tile_bytes;
     __m512 sum[ROWS];
 #pragma GCC unroll 12
@@ -511,13 +511,13 @@ X86_INLINE void tile_rows(const struct job *job, const enum tensor_type type, in
     if (tensor_form(type).bits == 0) {
         tile_plain(sum, type, w, W->n_in, job->x + row * W->n_in, n);
     } else {
-        struct rows a = { .at = x86_act_of(W->n_in) };
+        struct rows a = { .at = act_layout_of(W->n_in) };
 #pragma GCC unroll 12
         for (int r = 0; r < n; r++)
             a.row[r] = (const uint8_t *)job->act + (size_t)(row + r) * a.at.row_bytes;
-        tile_blocks(sum, type, w, W->n_in / X86_BLOCK, &a,
+        tile_blocks(sum, type, w, W->n_in / PACKED_BLOCK, &a,
                     next_tile(job, type, w, tile_bytes, row, n), n);
-        tile_rests_many(sum, type, w, W->n_in / X86_BLOCK, &a, n);
+        tile_rests_many(sum, type, w, W->n_in / PACKED_BLOCK, &a, n);
     }
     __mmask16 mask = avx512_tail(W->n_out - tile * TILE);
 #pragma GCC unroll 12
@@ -526,7 +526,7 @@ X86_INLINE void tile_rows(const struct job *job, const enum tensor_type type, in
 }
 
 /* Rows at a time of `left`, of which at most `most`: 12 and 4 take longer than 8 and 8. */
-X86_INLINE int rows_of(int64_t left, const int most)
+TENSOR_INLINE int rows_of(int64_t left, const int most)
 {
     if (left >= most && left - most != 4)
         return most;
@@ -534,7 +534,7 @@ X86_INLINE int rows_of(int64_t left, const int most)
 }
 
 /* All rows of each tile. */
-X86_INLINE void tiles(const struct job *job, const enum tensor_type type)
+TENSOR_INLINE void tiles(const struct job *job, const enum tensor_type type)
 {
     const int most = tensor_form(type).scale_len == 16 ? ROWS_SPLIT : ROWS;
     for (int64_t tile = job->tile_first; tile < job->tile_end; tile++) {
@@ -561,13 +561,13 @@ X86_INLINE void tiles(const struct job *job, const enum tensor_type type)
     {                                                                                              \
         tiles(job, type);                                                                          \
     }
-X86_TYPES(MATMUL)
+PACKED_TYPES(MATMUL)
 
 void matmul_avx512(float *y, const struct tensor_matrix *W, int64_t tile_first, int64_t tile_end,
                    const void *act, const float *x, int64_t n_rows)
 {
 #define BY_TYPE(type, name) [type] = name,
-    static void (*const by_type[])(const struct job *) = { X86_TYPES(BY_TYPE) };
+    static void (*const by_type[])(const struct job *) = { PACKED_TYPES(BY_TYPE) };
     const struct job job = { y, W, tile_first, tile_end, act, x, n_rows };
     by_type[W->type](&job);
 }

@@ -31,14 +31,14 @@ void add_avx512(float *x, const float *y, int64_t n)
 }
 
 /* g / (1 + e^-g) */
-X86_INLINE __m512 silu_ps(__m512 g)
+TENSOR_INLINE __m512 silu_ps(__m512 g)
 {
     __m512 e = avx512_exp(_mm512_sub_ps(_mm512_setzero_ps(), g));
     return _mm512_div_ps(g, _mm512_add_ps(e, _mm512_set1_ps(1.0f)));
 }
 
 /* g/2 (1 + tanh u) = g / (1 + e^-2u) with u = sqrt(2/pi) (g + 0.044715 g^3). */
-X86_INLINE __m512 gelu_ps(__m512 g)
+TENSOR_INLINE __m512 gelu_ps(__m512 g)
 {
     __m512 cube = _mm512_mul_ps(_mm512_mul_ps(g, g), g);
     __m512 u = _mm512_fmadd_ps(cube, _mm512_set1_ps(0.044715f), g);
@@ -57,7 +57,7 @@ void gated_avx512(enum tensor_gate kind, float *y, const float *gate, const floa
 }
 
 /* Neighbours, 8 pairs at a time: (a, b) -> (a c - b s, b c + a s). */
-X86_INLINE void rope_norm(float *head, const float *rot, int64_t n_pairs)
+TENSOR_INLINE void rope_norm(float *head, const float *rot, int64_t n_pairs)
 {
     for (int64_t i = 0; i < 2 * n_pairs; i += 16) {
         __mmask16 m = avx512_tail(2 * n_pairs - i);
@@ -71,7 +71,7 @@ X86_INLINE void rope_norm(float *head, const float *rot, int64_t n_pairs)
 }
 
 /* Halves, 16 pairs at a time; `rot` alternates cosine and sine. */
-X86_INLINE void rope_neox(float *head, const float *rot, int64_t n_pairs)
+TENSOR_INLINE void rope_neox(float *head, const float *rot, int64_t n_pairs)
 {
     const __m512i even =
         _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);

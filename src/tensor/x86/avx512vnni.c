@@ -1,4 +1,4 @@
-/* The instruction set AVX-512 with VNNI: x86.h has the forms, avx512_*.c the kernels. */
+/* The instruction set AVX-512 with VNNI: packed.h has the forms, avx512_*.c the kernels. */
 #include "tensor/x86/kernels.h"
 #include "tensor/x86/x86.h"
 
@@ -9,17 +9,17 @@ static bool supports(enum tensor_type type)
 
 static size_t pack_bytes(enum tensor_type type, int64_t n_out, int64_t n_in)
 {
-    return tensor_x86_pack_bytes(type, n_out, n_in, AVX512_TILE);
+    return tensor_pack_bytes(type, n_out, n_in, AVX512_TILE);
 }
 
 static void pack_tile(struct tensor_matrix *m, int64_t tile)
 {
-    tensor_x86_pack_tile(m, tile, AVX512_TILE, false);
+    tensor_pack_tile(m, tile, AVX512_TILE, false);
 }
 
 static size_t act_row_bytes(int64_t n)
 {
-    return x86_act_of(n).row_bytes;
+    return act_layout_of(n).row_bytes;
 }
 
 const struct tensor_isa tensor_isa_avx512vnni = {

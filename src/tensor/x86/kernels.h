@@ -9,25 +9,6 @@ enum {
     AVX2_TILE = 8
 };
 
-/* Every type of weights, for tables of functions by type: X(type, name). */
-#define X86_TYPES(X)                                                                               \
-    X(TENSOR_F32, f32)                                                                             \
-    X(TENSOR_F16, f16)                                                                             \
-    X(TENSOR_BF16, bf16)                                                                           \
-    X(TENSOR_Q4_0, q4_0)                                                                           \
-    X(TENSOR_Q4_1, q4_1)                                                                           \
-    X(TENSOR_Q5_0, q5_0)                                                                           \
-    X(TENSOR_Q5_1, q5_1)                                                                           \
-    X(TENSOR_Q8_0, q8_0)                                                                           \
-    X(TENSOR_Q2_K, q2_k)                                                                           \
-    X(TENSOR_Q3_K, q3_k)                                                                           \
-    X(TENSOR_Q4_K, q4_k)                                                                           \
-    X(TENSOR_Q5_K, q5_k)                                                                           \
-    X(TENSOR_Q6_K, q6_k)                                                                           \
-    X(TENSOR_IQ4_NL, iq4_nl)                                                                       \
-    X(TENSOR_IQ4_XS, iq4_xs)                                                                       \
-    X(TENSOR_MXFP4, mxfp4)
-
 void act_prepare_avx512(void *act, const float *x, int64_t n);
 void matmul_avx512(float *y, const struct tensor_matrix *W, int64_t tile_first, int64_t tile_end,
                    const void *act, const float *x, int64_t n_rows);

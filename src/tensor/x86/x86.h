@@ -2,60 +2,18 @@
 #define TENSOR_X86_H
 
 /*
- * What the instruction sets for x86-64 share: how weights are packed and how activations are
- * prepared. Everything here is compiled with baseline flags or always inlined, so that no
- * wide instruction ends up in code that runs everywhere.
- *
- * Packed weights. A tile is `lanes` outputs (16 with AVX-512, 8 with AVX2); lane i of a
- * register belongs to output i. The inputs come in blocks of 32, the blocks in groups: one
- * block, or the 8 of a type with integer scales. A group lies together, in the order in which
- * a kernel reads it, because a step back costs a memory stream a third of its speed:
- *
- *     one block             codes, then d, then m
- *     8 blocks              d, m, then sc and mn of each block, then the codes of each block
- *
- * with codes in `bits` registers as below, d and m f16 [lanes] (mxfp4: u8 exponents), sc and mn
- * u8 or i8 [lanes].
- *
- *   type           bits  d        m        sc, mn for each block    bytes for 16 x 32, file
- *   q4_0, iq4_nl   4     f16      -        -                        288        288
- *   q4_1           4     f16      f16      -                        320        320
- *   q5_0           5     f16      -        -                        352        352
- *   q5_1           5     f16      f16      -                        384        384
- *   q8_0           8     f16      -        -                        544        544
- *   mxfp4          4     u8 exp.  -        -                        272        272
- *   q2_k           2     f16/256  f16/256  2 x (sc | mn << 4)       168        168
- *   q3_k           3     f16/256  -        2 x sc                   228        220
- *   q4_k           4     f16/256  f16/256  sc, mn                   296        288
- *   q5_k           5     f16/256  f16/256  sc, mn                   360        352
- *   q6_k           6     f16/256  -        2 x sc                   420        420
- *   iq4_xs         4     f16/256  -        sc                       276        272
- *
- * "2 x": for inputs 0..15 and 16..31 of the block. d * sc has up to 19 significant bits and
- * fits no f16, so both stay apart: exact, and nearly as short as the file.
- *
- * Codes. Input i of a block is byte i%4 of word i/4 of its lane. With w[0..7] the words of
- * 8-bit codes, the registers hold for each lane
- *     8 bits   w[0] .. w[7]
- *     4 bits   w[j] | w[j+4] << 4                      j = 0..3
- *     5 bits   as 4 bits, then bit 4 of w[j] at bit j  j = 0..7
- *     6 bits   as 4 bits, then bits 4 and 5 of w[j], w[j+4] at 2j, two registers, j = 0..3
- *     2 bits   w[j], w[j+4] at 2j, two registers       j = 0..3
- *     3 bits   as 2 bits, then bit 2 of w[j] at bit j  j = 0..7
- * so that shifts and masks give back w[0..3], inputs 0..15, and w[4..7], inputs 16..31.
+ * What the instruction sets for x86-64 share beside packed.h. Everything here is compiled with
+ * baseline flags or always inlined, so that no wide instruction ends up in code that runs
+ * everywhere.
  */
 #include <immintrin.h> /* SSE2 here, which every x86-64 has */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tensor/codes.h"
-#include "tensor/tensor.h"
-
-#define X86_INLINE static inline __attribute__((always_inline))
+#include "tensor/packed.h"
 
 enum {
-    X86_BLOCK = 32, /* inputs that share an activation's scale */
     X86_HEAD_DIM_MAX = 256
 };
 
@@ -63,162 +21,9 @@ enum {
 bool tensor_x86_has_avx2(void); /* with FMA and F16C */
 bool tensor_x86_has_avx512vnni(void);
 
-/* ---- packed weights ---- */
-
-/* Blocks of 32 in a group. */
-X86_INLINE int x86_group_blocks(const enum tensor_type type)
-{
-    return tensor_form(type).has_scales ? 8 : 1;
-}
-
-X86_INLINE size_t x86_codes_bytes(const enum tensor_type type, const int lanes)
-{
-    return (size_t)(tensor_form(type).bits * 4 * lanes); /* of one block */
-}
-
-/* Bytes of sc and mn of one block. */
-X86_INLINE size_t x86_sc_bytes(const enum tensor_type type, const int lanes)
-{
-    const struct tensor_form form = tensor_form(type);
-    if (!form.has_scales)
-        return 0;
-    return (size_t)(lanes * (form.scale_len == 16 || form.has_min ? 2 : 1));
-}
-
-/* Bytes of d and m of a group. */
-X86_INLINE size_t x86_dm_bytes(const enum tensor_type type, const int lanes)
-{
-    if (type == TENSOR_MXFP4)
-        return (size_t)lanes;
-    return (size_t)(lanes * (tensor_form(type).has_min ? 4 : 2));
-}
-
-/* Offsets in a group: of d, of the first block's sc, of the first block's codes. */
-X86_INLINE size_t x86_d_at(const enum tensor_type type, const int lanes)
-{
-    return tensor_form(type).has_scales ? 0 : x86_codes_bytes(type, lanes);
-}
-
-X86_INLINE size_t x86_sc_at(const enum tensor_type type, const int lanes)
-{
-    return x86_dm_bytes(type, lanes); /* where there are sc */
-}
-
-X86_INLINE size_t x86_codes_at(const enum tensor_type type, const int lanes)
-{
-    if (!tensor_form(type).has_scales)
-        return 0;
-    return x86_dm_bytes(type, lanes) + 8 * x86_sc_bytes(type, lanes);
-}
-
-X86_INLINE size_t x86_group_bytes(const enum tensor_type type, const int lanes)
-{
-    size_t block = x86_codes_bytes(type, lanes) + x86_sc_bytes(type, lanes);
-    return x86_dm_bytes(type, lanes) + (size_t)x86_group_blocks(type) * block;
-}
-
-/* Bytes of a tile, of any type. */
-X86_INLINE size_t x86_tile_bytes(const enum tensor_type type, int64_t n_in, const int lanes)
-{
-    if (tensor_form(type).bits == 0)
-        return (size_t)(n_in * lanes * (type == TENSOR_F32 ? 4 : 2));
-    return (size_t)(n_in / X86_BLOCK / x86_group_blocks(type)) * x86_group_bytes(type, lanes);
-}
-
-size_t tensor_x86_pack_bytes(enum tensor_type type, int64_t n_out, int64_t n_in, int lanes);
-
-/* Packs one tile. The codes of q8_0 are bytes: unsigned as stored in codes, or signed. */
-void tensor_x86_pack_tile(struct tensor_matrix *m, int64_t tile, int lanes, bool signed_bytes);
-
 /* ---- prepared activations ---- */
 
-/*
- * A prepared row of n inputs in blocks of 32: int8 p [n] with x = s * p, then the arrays at
- * these offsets in bytes, each padded to 64: s, and what minima and offsets of weights are
- * multiplied with. The rows of a batch follow each other.
- *
- * A block with a value that holds more than a sixteenth of the energy of its row, of which
- * there are few, has a rest as well: x = s * (p + r/254), int8 r. Large values stand beside
- * small ones there, and rounded to a common scale these blocks would make most of the error
- * of a model's answers. r is 0 in all others.
- */
-struct x86_act {
-    size_t scale;         /* f32 [n/32] s */
-    size_t scaled_sum;    /* f32 [n/32] s * sum(p + r/254) */
-    size_t scaled_sum16;  /* f32 [n/16] the same of half a block */
-    size_t offset;        /* i32 [n/32] -128 * sum(p) */
-    size_t offset16;      /* i32 [n/16] -128 * sum(p) of half a block */
-    size_t rest;          /* i8 [n] r */
-    size_t rest_offset;   /* i32 [n/32] -128 * sum(r) */
-    size_t rest_offset16; /* i32 [n/16] -128 * sum(r) of half a block */
-    size_t has_rest;      /* u64 [n/32/64] a bit for each block */
-    size_t row_bytes;
-};
-
-#define X86_REST_SCALE (1.0f / 254.0f)
-
-X86_INLINE size_t x86_round_64(size_t n)
-{
-    return (n + 63) & ~(size_t)63;
-}
-
-X86_INLINE struct x86_act x86_act_of(int64_t n)
-{
-    size_t blocks = (size_t)((n + X86_BLOCK - 1) / X86_BLOCK);
-    struct x86_act a;
-    a.scale = x86_round_64(blocks * X86_BLOCK);
-    a.scaled_sum = a.scale + x86_round_64(blocks * 4);
-    a.scaled_sum16 = a.scaled_sum + x86_round_64(blocks * 4);
-    a.offset = a.scaled_sum16 + x86_round_64(blocks * 8);
-    a.offset16 = a.offset + x86_round_64(blocks * 4);
-    a.rest = a.offset16 + x86_round_64(blocks * 8);
-    a.rest_offset = a.rest + x86_round_64(blocks * X86_BLOCK);
-    a.rest_offset16 = a.rest_offset + x86_round_64(blocks * 4);
-    a.has_rest = a.rest_offset16 + x86_round_64(blocks * 8);
-    a.row_bytes = a.has_rest + x86_round_64((blocks + 63) / 64 * 8);
-    return a;
-}
-
-/* Element i of the array at `offset` of a row. */
-X86_INLINE float x86_act_f32(const uint8_t *row, size_t offset, int64_t i)
-{
-    float f;
-    __builtin_memcpy(&f, row + (offset + (size_t)i * 4), sizeof f);
-    return f;
-}
-
-X86_INLINE int32_t x86_act_i32(const uint8_t *row, size_t offset, int64_t i)
-{
-    int32_t n;
-    __builtin_memcpy(&n, row + (offset + (size_t)i * 4), sizeof n);
-    return n;
-}
-
-/* Whether a block with this largest magnitude has a rest, in a row with this sum of squares. */
-X86_INLINE bool x86_act_has_rest(float max, float energy)
-{
-    return 16.0f * max * max > energy;
-}
-
-X86_INLINE bool x86_act_has(const uint8_t *row, const struct x86_act *a, int64_t b)
-{
-    return row[a->has_rest + (size_t)(b / 8)] >> b % 8 & 1;
-}
-
-/* The words of has_rest of blocks 64 * word.., of any of `n` rows. */
-X86_INLINE uint64_t x86_act_rests(const uint8_t *const *rows, const struct x86_act *a, int64_t word,
-                                  const int n)
-{
-    uint64_t any = 0;
-    for (int r = 0; r < n; r++) {
-        uint64_t bits;
-        __builtin_memcpy(&bits, rows[r] + a->has_rest + 8 * (size_t)word, sizeof bits);
-        any |= bits;
-    }
-    return any;
-}
-
-X86_INLINE void x86_act_offsets(uint8_t *row, size_t at, size_t at16, size_t b, __m128i sums)
+TENSOR_INLINE void x86_act_offsets(uint8_t *row, size_t at, size_t at16, size_t b, __m128i sums)
 {
     int sum = _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_shuffle_epi32(sums, 1)));
     int offset = -128 * sum;
@@ -231,13 +36,13 @@ X86_INLINE void x86_act_offsets(uint8_t *row, size_t at, size_t at16, size_t b, 
  * Writes what follows from a block's scale and the sums of p and r in its halves, the first two
  * lanes of each.
  */
-X86_INLINE void x86_act_sums(uint8_t *row, const struct x86_act *a, size_t b, float scale,
-                             __m128i sums, __m128i rest_sums)
+TENSOR_INLINE void x86_act_sums(uint8_t *row, const struct act_layout *a, size_t b, float scale,
+                                __m128i sums, __m128i rest_sums)
 {
     __builtin_memcpy(row + a->scale + 4 * b, &scale, 4);
     x86_act_offsets(row, a->offset, a->offset16, b, sums);
     x86_act_offsets(row, a->rest_offset, a->rest_offset16, b, rest_sums);
-    __m128 rest = _mm_mul_ps(_mm_cvtepi32_ps(rest_sums), _mm_set1_ps(X86_REST_SCALE));
+    __m128 rest = _mm_mul_ps(_mm_cvtepi32_ps(rest_sums), _mm_set1_ps(ACT_REST_SCALE));
     __m128 halves = _mm_add_ps(_mm_cvtepi32_ps(sums), rest);
     _mm_storel_pi((__m64 *)(void *)(row + a->scaled_sum16 + 8 * b),
                   _mm_mul_ps(halves, _mm_set1_ps(scale)));

@@ -1,41 +1,12 @@
-/* Packing weights for the kernels of x86.h, and which of these kernels the CPU can run. */
-#include <cpuid.h>
+/* Packing weights into the form of packed.h. */
+#include "tensor/packed.h"
+
 #include <string.h>
 
-#include "base/assert.h"
-#include "tensor/x86/x86.h"
-
-/* ---- the CPU ---- */
-
-static bool has_f16c(void)
-{
-    unsigned a;
-    unsigned b;
-    unsigned c;
-    unsigned d;
-    return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C); /* clang 14 lacks the name below */
-}
-
-bool tensor_x86_has_avx2(void)
-{
-    __builtin_cpu_init(); /* reads CPUID and which registers the system saves */
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
-}
-
-bool tensor_x86_has_avx512vnni(void)
-{
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
-}
-
-/* ---- packing ---- */
-
-size_t tensor_x86_pack_bytes(enum tensor_type type, int64_t n_out, int64_t n_in, int lanes)
+size_t tensor_pack_bytes(enum tensor_type type, int64_t n_out, int64_t n_in, int lanes)
 {
     size_t tiles = (size_t)((n_out + lanes - 1) / lanes);
-    return x86_round_64(tiles * x86_tile_bytes(type, n_in, lanes));
+    return packed_round_64(tiles * packed_tile_bytes(type, n_in, lanes));
 }
 
 /* Elements of `size` bytes: [n_in][lanes]. */
@@ -88,7 +59,7 @@ static void pack_block(uint8_t *codes, uint8_t *sc, const struct tensor_codes *c
 {
     uint32_t w[8];
     uint32_t words[8];
-    memcpy(w, c->q + X86_BLOCK * b, sizeof w);
+    memcpy(w, c->q + PACKED_BLOCK * b, sizeof w);
     if (form.bits == 8 && signed_bytes)
         for (int j = 0; j < 8; j++)
             w[j] ^= four(0x80);
@@ -118,14 +89,14 @@ static void pack_row(uint8_t *group, const uint8_t *row, const struct tensor_mat
     for (int64_t k = 0; k < m->n_in; k += info->block_len) {
         struct tensor_codes c;
         tensor_codes_read(type, row, &c);
-        uint8_t *codes = group + x86_codes_at(type, lanes) + 4 * lane;
-        uint8_t *sc = group + x86_sc_at(type, lanes) + lane;
-        for (int b = 0; b < info->block_len / X86_BLOCK; b++) {
+        uint8_t *codes = group + packed_codes_at(type, lanes) + 4 * lane;
+        uint8_t *sc = group + packed_sc_at(type, lanes) + lane;
+        for (int b = 0; b < info->block_len / PACKED_BLOCK; b++) {
             pack_block(codes, sc, &c, b, form, lanes, signed_bytes);
-            codes += x86_codes_bytes(type, lanes);
-            sc += x86_sc_bytes(type, lanes);
+            codes += packed_codes_bytes(type, lanes);
+            sc += packed_sc_bytes(type, lanes);
         }
-        uint8_t *d = group + x86_d_at(type, lanes);
+        uint8_t *d = group + packed_d_at(type, lanes);
         if (type == TENSOR_MXFP4)
             d[lane] = (uint8_t)c.d;
         else
@@ -133,13 +104,13 @@ static void pack_row(uint8_t *group, const uint8_t *row, const struct tensor_mat
         if (form.has_min)
             memcpy(d + 2 * (lanes + lane), &c.m, 2);
         row += info->block_bytes;
-        group += x86_group_bytes(type, lanes);
+        group += packed_group_bytes(type, lanes);
     }
 }
 
-void tensor_x86_pack_tile(struct tensor_matrix *m, int64_t tile, int lanes, bool signed_bytes)
+void tensor_pack_tile(struct tensor_matrix *m, int64_t tile, int lanes, bool signed_bytes)
 {
-    uint8_t *out = (uint8_t *)m->packed + (size_t)tile * x86_tile_bytes(m->type, m->n_in, lanes);
+    uint8_t *out = (uint8_t *)m->packed + (size_t)tile * packed_tile_bytes(m->type, m->n_in, lanes);
     size_t row_bytes = tensor_row_bytes(m->type, m->n_in);
     const struct tensor_type_info *info = tensor_type_info(m->type);
     for (int lane = 0; lane < lanes && tile * lanes + lane < m->n_out; lane++) {
