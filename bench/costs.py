@@ -48,7 +48,7 @@ def costs_of_load(args):
 
 def costs_of_hit(args):
     cold, hit, ratio = [], [], []
-    with valet_server(model=args.model) as server:
+    with valet_server("--no-speculation", model=args.model) as server:
         for n in range(args.rounds):
             one = ("--requests", 1, "--clients", 1, "--seed", n + 1, "--prompt-words", PROMPT_WORDS)
             first, second = (load(server.port, *one, "--max-tokens", 64) for _ in range(2))
