@@ -5,6 +5,7 @@ import datetime
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,13 @@ def machine_line():
     cores = len(os.sched_getaffinity(0))
     today = datetime.date.today().isoformat()
     return f"{cpu_model()}; {cores} cores; {today}; load average {os.getloadavg()[0]:.2f}"
+
+
+def row(what, values, unit, digits=2):
+    """A line: the median, and every value."""
+    shown = "  ".join(f"{value:.{digits}f}" for value in values)
+    median = statistics.median(values) if values else float("nan")
+    print(f"  {what:<52} {median:10.{digits}f} {unit:<9} of {shown}", flush=True)
 
 
 def need(*programs):

@@ -8,21 +8,15 @@
 """
 
 import argparse
-import statistics
 import subprocess
 import time
 from pathlib import Path
 
-from common import LOAD, MODEL, VALET, load, load_ended, load_started, machine_line, need, total, valet_server
+from common import LOAD, MODEL, VALET, load, load_ended, load_started, machine_line, need, row, total, valet_server
 
 SLOTS = 16
 WAITING = 256
 PROMPT_WORDS = 1000
-
-
-def row(what, values, unit, digits=2):
-    shown = "  ".join(f"{value:.{digits}f}" for value in values)
-    print(f"  {what:<52} {statistics.median(values):10.{digits}f} {unit:<6} of {shown}", flush=True)
 
 
 def start_seconds(args):

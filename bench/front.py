@@ -14,25 +14,15 @@ shown. Exit status 1 if a client was left without an end; figures alone fail not
 import argparse
 import json
 import signal
-import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from common import LOAD, MODEL, VALET, load, load_ended, load_started, machine_line, need, total, valet_server
+from common import LOAD, MODEL, VALET, load, load_ended, load_started, machine_line, need, row, total, valet_server
 
 SLOTS = 16
 QUEUE = 16
-
-
-def median(values):
-    return statistics.median(values) if values else float("nan")
-
-
-def row(what, values, unit, digits=2):
-    shown = "  ".join(f"{value:.{digits}f}" for value in values)
-    print(f"  {what:<44} {median(values):10.{digits}f} {unit:<9} of {shown}")
 
 
 # ---- refusals ----

@@ -257,13 +257,18 @@ static void build(struct valet_engine *e, struct model_batch *batch, int32_t seq
 
 /* ---- results ---- */
 
+/* The i-th row of logits of a sequence in this step. */
+static const float *logits_of(const struct valet_engine *e, const struct engine_seq *s, int32_t i)
+{
+    return e->logits + (size_t)(s->out_index + i) * (size_t)e->sampler.vocab;
+}
+
 /* False: one is no number. */
 static bool note_prompt_logprobs(struct valet_engine *e, struct engine_seq *s, int32_t first)
 {
     bool ok = first > 0 || engine_seq_note_prompt(e, s, 0, NULL);
     for (int32_t i = 0; ok && i < s->step_rows && first + i + 1 < s->request->prompt_count; i++)
-        ok = engine_seq_note_prompt(
-            e, s, first + i + 1, e->logits + (size_t)(s->out_index + i) * (size_t)e->sampler.vocab);
+        ok = engine_seq_note_prompt(e, s, first + i + 1, logits_of(e, s, i));
     return ok;
 }
 
@@ -299,16 +304,18 @@ static void draw_checking(struct valet_engine *e, struct engine_seq *s)
     int32_t drafted = s->drafted;
     int32_t accepted = 0;
     memcpy(drafts, s->ids + s->known, (size_t)drafted * sizeof *drafts);
-    for (;; accepted++) {
+    /* Statistics only. They are moved first, so that whoever sees the end sees them too. */
+    atom_add_relaxed(&e->stat_draft_tokens, (uint64_t)drafted);
+    for (;;) {
         s->computed++;
         engine_seq_note_full(e, s);
-        draw(e, s, e->logits + (size_t)(s->out_index + accepted) * (size_t)e->sampler.vocab);
+        draw(e, s, logits_of(e, s, accepted));
         if (s->state != ENGINE_SEQ_RUNNING || accepted == drafted ||
             s->ids[s->known - 1] != drafts[accepted] || s->has_pending)
             break;
+        accepted++;
+        atom_add_relaxed(&e->stat_draft_accepted_tokens, 1);
     }
-    atom_add_relaxed(&e->stat_draft_tokens, (uint64_t)drafted); /* statistics only */
-    atom_add_relaxed(&e->stat_draft_accepted_tokens, (uint64_t)accepted);
     engine_draft_note(s, drafted, accepted);
 }
 
@@ -338,8 +345,7 @@ static void take_results(struct valet_engine *e, int32_t seq_count)
         if (s->request->max_new == 0)
             engine_seq_finish_prompt(e, s);
         else
-            draw(e, s,
-                 e->logits + (size_t)(s->out_index + s->out_count - 1) * (size_t)e->sampler.vocab);
+            draw(e, s, logits_of(e, s, s->out_count - 1));
     }
 }
 

@@ -6,7 +6,6 @@
 
 #include <string.h>
 
-#include "base/assert.h"
 #include "base/mem.h"
 #include "model/arch/arch.h"
 #include "model/model_int.h"

@@ -3,6 +3,16 @@
 
 #include <string.h>
 
+bool tensor_pack_supports(enum tensor_type type)
+{
+    return tensor_type_info(type) != NULL;
+}
+
+size_t tensor_act_row_bytes(int64_t n)
+{
+    return act_layout_of(n).row_bytes;
+}
+
 size_t tensor_pack_bytes(enum tensor_type type, int64_t n_out, int64_t n_in, int lanes)
 {
     size_t tiles = (size_t)((n_out + lanes - 1) / lanes);

@@ -140,6 +140,8 @@ TENSOR_INLINE size_t packed_tile_bytes(const enum tensor_type type, int64_t n_in
            packed_group_bytes(type, lanes);
 }
 
+/* Every type can be packed. */
+bool tensor_pack_supports(enum tensor_type type);
 size_t tensor_pack_bytes(enum tensor_type type, int64_t n_out, int64_t n_in, int lanes);
 
 /* Packs one tile. The codes of q8_0 are bytes: unsigned as stored in codes, or signed. */
@@ -194,6 +196,8 @@ TENSOR_INLINE struct act_layout act_layout_of(int64_t n)
     return a;
 }
 
+size_t tensor_act_row_bytes(int64_t n);
+
 /* Element i of the array at `offset` of a row. */
 TENSOR_INLINE float act_f32(const uint8_t *row, size_t offset, int64_t i)
 {
@@ -231,6 +235,26 @@ TENSOR_INLINE uint64_t act_rests(const uint8_t *const *rows, const struct act_la
         any |= bits;
     }
     return any;
+}
+
+/* ---- products ---- */
+
+/* What a product is given: see matmul in isa.h. */
+struct packed_job {
+    float *y;
+    const struct tensor_matrix *W;
+    int64_t tile_first;
+    int64_t tile_end;
+    const void *act;
+    const float *x;
+    int64_t n_rows;
+};
+
+TENSOR_INLINE const uint8_t *packed_tile(const struct packed_job *job, const enum tensor_type type,
+                                         int64_t tile, const int lanes)
+{
+    return (const uint8_t *)job->W->packed +
+           (size_t)tile * packed_tile_bytes(type, job->W->n_in, lanes);
 }
 
 #endif

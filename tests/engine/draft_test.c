@@ -129,7 +129,7 @@ START_TEST(right_drafts_save_steps)
 }
 END_TEST
 
-/* A sequence whose drafts are all wrong asks for ever fewer. */
+/* A sequence whose drafts are mostly wrong asks for ever fewer; 80 if it did not wait. */
 START_TEST(wrong_drafts_become_rare)
 {
     open_rig(tiny_plain(TENSOR_Q8_0), NULL, 2);
@@ -143,7 +143,7 @@ START_TEST(wrong_drafts_become_rare)
     struct valet_engine_stats stats;
     rig_run(&g_rig, (struct rig_size){ 1, 64, 0, false }, &s, &stats);
     ck_assert_uint_gt(stats.draft_tokens, 0);
-    ck_assert_uint_lt(stats.draft_tokens, 200);
+    ck_assert_uint_lt(stats.draft_tokens, 40);
     rig_close(&g_rig);
 }
 END_TEST

@@ -12,11 +12,6 @@ static bool is_available(void)
     return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
 }
 
-static bool supports(enum tensor_type type)
-{
-    return tensor_type_info(type) != NULL;
-}
-
 static size_t pack_bytes(enum tensor_type type, int64_t n_out, int64_t n_in)
 {
     return tensor_pack_bytes(type, n_out, n_in, NEON_TILE);
@@ -27,19 +22,14 @@ static void pack_tile(struct tensor_matrix *m, int64_t tile)
     tensor_pack_tile(m, tile, NEON_TILE, true);
 }
 
-static size_t act_row_bytes(int64_t n)
-{
-    return act_layout_of(n).row_bytes;
-}
-
 const struct tensor_isa tensor_isa_neon = {
     .name = "neon",
     .is_available = is_available,
-    .supports = supports,
+    .supports = tensor_pack_supports,
     .tile_len = NEON_TILE,
     .pack_bytes = pack_bytes,
     .pack_tile = pack_tile,
-    .act_row_bytes = act_row_bytes,
+    .act_row_bytes = tensor_act_row_bytes,
     .act_prepare = act_prepare_neon,
     .matmul = matmul_neon,
     .rmsnorm = rmsnorm_neon,

@@ -498,24 +498,12 @@ TENSOR_INLINE void tile_plain(float32x4_t sum[ROWS][2], const enum tensor_type t
 
 /* ---- tiles ---- */
 
-/* What a kernel is given: see matmul in isa.h. */
-struct job {
-    float *y;
-    const struct tensor_matrix *W;
-    int64_t tile_first;
-    int64_t tile_end;
-    const void *act;
-    const float *x;
-    int64_t n_rows;
-};
-
 /* One tile of outputs for `n` rows, n a constant so that the sums live in registers. */
-TENSOR_INLINE void tile_rows(const struct job *job, const enum tensor_type type, int64_t tile,
-                             int64_t row, const int n)
+TENSOR_INLINE void tile_rows(const struct packed_job *job, const enum tensor_type type,
+                             int64_t tile, int64_t row, const int n)
 {
     const struct tensor_matrix *W = job->W;
-    const uint8_t *w =
-        (const uint8_t *)W->packed + (size_t)tile * packed_tile_bytes(type, W->n_in, TILE);
+    const uint8_t *w = packed_tile(job, type, tile, TILE);
     float32x4_t sum[ROWS][2];
 #pragma GCC unroll 4
     for (int r = 0; r < n; r++)
@@ -540,7 +528,7 @@ TENSOR_INLINE void tile_rows(const struct job *job, const enum tensor_type type,
 }
 
 /* All rows of each tile, 4, 2 or 1 at a time. */
-TENSOR_INLINE void tiles(const struct job *job, const enum tensor_type type)
+TENSOR_INLINE void tiles(const struct packed_job *job, const enum tensor_type type)
 {
     for (int64_t tile = job->tile_first; tile < job->tile_end; tile++) {
         int64_t r = 0;
@@ -557,7 +545,7 @@ TENSOR_INLINE void tiles(const struct job *job, const enum tensor_type type)
 
 /* A function for each type: the compiler gives each its own registers. */
 #define MATMUL(type, name)                                                                         \
-    static void name(const struct job *job)                                                        \
+    static void name(const struct packed_job *job)                                                 \
     {                                                                                              \
         tiles(job, type);                                                                          \
     }
@@ -567,7 +555,7 @@ void matmul_neon(float *y, const struct tensor_matrix *W, int64_t tile_first, in
                  const void *act, const float *x, int64_t n_rows)
 {
 #define BY_TYPE(type, name) [type] = name,
-    static void (*const by_type[])(const struct job *) = { PACKED_TYPES(BY_TYPE) };
-    const struct job job = { y, W, tile_first, tile_end, act, x, n_rows };
+    static void (*const by_type[])(const struct packed_job *) = { PACKED_TYPES(BY_TYPE) };
+    const struct packed_job job = { y, W, tile_first, tile_end, act, x, n_rows };
     by_type[W->type](&job);
 }

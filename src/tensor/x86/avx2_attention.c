@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/assert.h"
+#include "tensor/attend.h"
 #include "tensor/x86/avx2.h"
 
 enum {
@@ -26,11 +26,6 @@ size_t kv_head_bytes_avx2(int64_t head_dim)
     return (size_t)TENSOR_KV_BLOCK * 2 * (size_t)(head_dim + dim_8(head_dim));
 }
 
-TENSOR_INLINE uint8_t *values_of(const uint8_t *head, int64_t head_dim)
-{
-    return (uint8_t *)(uintptr_t)head + (size_t)head_dim * TENSOR_KV_BLOCK * 2;
-}
-
 TENSOR_INLINE __m128i to_f16(__m256 v)
 {
     return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
@@ -39,7 +34,7 @@ TENSOR_INLINE __m128i to_f16(__m256 v)
 void kv_write_avx2(void *head, int64_t slot, const float *k, const float *v, int64_t head_dim)
 {
     uint8_t *keys = head;
-    uint8_t *values = values_of(head, head_dim) + (size_t)(slot * dim_8(head_dim)) * 2;
+    uint8_t *values = attend_values(head, head_dim) + (size_t)(slot * dim_8(head_dim)) * 2;
     for (int64_t i = 0; i < head_dim; i += 8) {
         uint16_t column[8];
         _mm_storeu_si128((__m128i *)(void *)column, to_f16(avx2_load(k + i, head_dim - i)));
@@ -49,23 +44,6 @@ void kv_write_avx2(void *head, int64_t slot, const float *k, const float *v, int
                          to_f16(avx2_load(v + i, head_dim - i)));
     }
 }
-
-/* The running softmax of the pairs. */
-struct attend {
-    const float *q[PAIRS];
-    float *out[PAIRS];
-    int64_t oldest[PAIRS]; /* this pair sees the keys oldest..keys-1 */
-    int64_t keys[PAIRS];
-    int64_t keys_min; /* the first and the last key that any pair sees, and one more */
-    int64_t keys_max;
-    float max[PAIRS];
-    float sum[PAIRS][16];
-    float p[PAIRS][TENSOR_KV_BLOCK]; /* scores of the current tile, then 2^(score - max) */
-    float keep[PAIRS];               /* what the earlier tiles are multiplied with */
-    float acc[PAIRS][X86_HEAD_DIM_MAX];
-};
-
-#define LOG2_E 1.44269504f
 
 /*
  * s->p = scale q k^T for the 16 keys of a tile from `first` on, times log2 e so that powers are
@@ -95,17 +73,6 @@ TENSOR_INLINE void half_scores(struct attend *s, const uint8_t *keys, int64_t he
         _mm256_storeu_ps(s->p[i] + first, _mm256_mul_ps(score[i][0], scales));
         _mm256_storeu_ps(s->p[i] + first + 8, _mm256_mul_ps(score[i][1], scales));
     }
-}
-
-/* The keys of the tile that begins at key `first` which pair i sees, a bit for each. */
-TENSOR_INLINE uint32_t keys_seen(const struct attend *s, int i, int64_t first)
-{
-    int64_t begin = s->oldest[i] - first;
-    int64_t end = s->keys[i] - first;
-    if (end <= 0 || begin >= TENSOR_KV_BLOCK)
-        return 0;
-    uint32_t below_end = end >= TENSOR_KV_BLOCK ? UINT32_MAX : (1u << end) - 1;
-    return begin <= 0 ? below_end : below_end & (UINT32_MAX << begin);
 }
 
 /* Ones in the lanes whose bits are set, of 8. */
@@ -195,17 +162,7 @@ TENSOR_INLINE void values_of_keys(const struct attend *s, __m256 acc[PAIRS][2],
 TENSOR_INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t dim8,
                                const uint32_t seen[PAIRS], const int n)
 {
-    uint32_t by_all = UINT32_MAX;
-    uint32_t by_any = 0;
-    for (int i = 0; i < n; i++) {
-        by_all &= seen[i];
-        by_any |= seen[i];
-    }
-    /* In the order of keys: some pairs (a window begins), all, some (the last rows end). */
-    int64_t begin = by_any ? __builtin_ctz(by_any) : 0;
-    int64_t end = by_any ? 32 - __builtin_clz(by_any) : 0;
-    int64_t all_begin = by_all ? __builtin_ctz(by_all) : end;
-    int64_t all_end = by_all ? 32 - __builtin_clz(by_all) : end;
+    const struct attend_span span = attend_span_of(seen, n);
     for (int64_t d = 0; d < dim8; d += 16) {
         bool second = d + 8 < dim8;
         __m256 acc[PAIRS][2];
@@ -217,9 +174,9 @@ TENSOR_INLINE void tile_values(struct attend *s, const uint8_t *values, int64_t 
                                : _mm256_setzero_ps();
         }
         const uint8_t *v = values + d * 2;
-        values_of_keys(s, acc, v, dim8, second, begin, all_begin, seen, false, n);
-        values_of_keys(s, acc, v, dim8, second, all_begin, all_end, seen, true, n);
-        values_of_keys(s, acc, v, dim8, second, all_end, end, seen, false, n);
+        values_of_keys(s, acc, v, dim8, second, span.begin, span.all_begin, seen, false, n);
+        values_of_keys(s, acc, v, dim8, second, span.all_begin, span.all_end, seen, true, n);
+        values_of_keys(s, acc, v, dim8, second, span.all_end, span.end, seen, false, n);
 #pragma GCC unroll 6
         for (int i = 0; i < n; i++) {
             _mm256_storeu_ps(s->acc[i] + d, acc[i][0]);
@@ -234,23 +191,18 @@ TENSOR_INLINE void attend_pairs(struct attend *s, const struct tensor_heads *hea
 {
     int64_t head_dim = heads->head_dim;
     int64_t dim8 = dim_8(head_dim);
-    for (int i = 0; i < n; i++) {
-        s->max[i] = -INFINITY;
-        memset(s->sum[i], 0, sizeof s->sum[i]);
-        memset(s->acc[i], 0, (size_t)dim8 * sizeof(float));
-    }
+    attend_start(s, dim8, n);
     int64_t first = s->keys_min / TENSOR_KV_BLOCK * TENSOR_KV_BLOCK;
     for (; first < s->keys_max; first += TENSOR_KV_BLOCK) {
-        const uint8_t *head =
-            heads->kv_head + heads->blocks[first / TENSOR_KV_BLOCK] * heads->block_bytes;
+        const uint8_t *head = attend_head(heads, first);
         uint32_t seen[PAIRS];
         half_scores(s, head, head_dim, heads->scale, 0, n);
         half_scores(s, head, head_dim, heads->scale, 16, n);
         for (int i = 0; i < n; i++) {
-            seen[i] = keys_seen(s, i, first);
+            seen[i] = attend_seen(s, i, first);
             tile_softmax(s, i, seen[i]);
         }
-        tile_values(s, values_of(head, head_dim), dim8, seen, n);
+        tile_values(s, attend_values(head, head_dim), dim8, seen, n);
     }
 }
 
@@ -273,32 +225,12 @@ static void store_pair(const struct attend *s, int i, int64_t head_dim)
                    _mm256_mul_ps(_mm256_loadu_ps(s->acc[i] + d), inverse));
 }
 
-/* What a pair reads, writes and sees. */
-static void place_pair(struct attend *s, int i, int64_t pair, float *out, const float *q,
-                       int64_t pos, const struct tensor_heads *heads)
-{
-    int64_t row = pair / heads->group;
-    int64_t at = row * heads->stride + pair % heads->group * heads->head_dim;
-    s->q[i] = q + at;
-    s->out[i] = out + at;
-    s->keys[i] = pos + row + 1;
-    s->oldest[i] = heads->window > 0 && s->keys[i] > heads->window ? s->keys[i] - heads->window : 0;
-    s->keys_max = s->keys[i] > s->keys_max ? s->keys[i] : s->keys_max;
-    s->keys_min = s->oldest[i] < s->keys_min ? s->oldest[i] : s->keys_min;
-}
-
 void attention_avx2(float *out, const float *q, int64_t n_rows, int64_t pos,
                     const struct tensor_heads *heads)
 {
-    ASSERT(heads->head_dim <= X86_HEAD_DIM_MAX);
     struct attend s;
-    int64_t count = n_rows * heads->group;
-    for (int64_t first = 0; first < count;) {
-        int64_t n = count - first < PAIRS ? count - first : PAIRS;
-        s.keys_max = 0;
-        s.keys_min = INT64_MAX;
-        for (int i = 0; i < PAIRS; i++) /* a free place repeats the first pair */
-            place_pair(&s, i, first + (i < n ? i : 0), out, q, pos, heads);
+    for (int64_t first = 0; first < n_rows * heads->group;) {
+        int64_t n = attend_take(&s, PAIRS, first, out, q, n_rows, pos, heads);
         if (n > 4)
             attend_6(&s, heads);
         else

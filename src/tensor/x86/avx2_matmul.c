@@ -381,8 +381,8 @@ TENSOR_INLINE void tile_blocks(__m256 *sum, const enum tensor_type type, const u
 {
     const struct tensor_form form = tensor_form(type);
     const __m256i table = table_of(type);
-    const int count = packed_group_blocks(type);
     const int group_lines = (int)((packed_group_bytes(type, TILE) + 63) / 64);
+    const int count = packed_group_blocks(type);
     for (int64_t first = 0; first < n_blocks; first += count, w += packed_group_bytes(type, TILE)) {
         const uint8_t *codes_at = w + packed_codes_at(type, TILE);
         const uint8_t *sc = w + packed_sc_at(type, TILE);
@@ -472,24 +472,12 @@ TENSOR_INLINE void tile_plain(__m256 *sum, const enum tensor_type type, const ui
 
 /* ---- tiles ---- */
 
-/* What a kernel is given: see matmul in isa.h. */
-struct job {
-    float *y;
-    const struct tensor_matrix *W;
-    int64_t tile_first;
-    int64_t tile_end;
-    const void *act;
-    const float *x;
-    int64_t n_rows;
-};
-
 /* One tile of outputs for `n` rows, n a constant so that the sums live in registers. */
-TENSOR_INLINE void tile_rows(const struct job *job, const enum tensor_type type, int64_t tile,
-                             int64_t row, const int n)
+TENSOR_INLINE void tile_rows(const struct packed_job *job, const enum tensor_type type,
+                             int64_t tile, int64_t row, const int n)
 {
     const struct tensor_matrix *W = job->W;
-    const size_t tile_bytes = packed_tile_bytes(type, W->n_in, TILE);
-    const uint8_t *w = (const uint8_t *)W->packed + (size_t)tile * tile_bytes;
+    const uint8_t *w = packed_tile(job, type, tile, TILE);
     __m256 sum[ROWS];
 #pragma GCC unroll 4
     for (int r = 0; r < n; r++)
@@ -501,7 +489,8 @@ TENSOR_INLINE void tile_rows(const struct job *job, const enum tensor_type type,
 #pragma GCC unroll 4
         for (int r = 0; r < n; r++)
             a.row[r] = (const uint8_t *)job->act + (size_t)(row + r) * a.at.row_bytes;
-        tile_blocks(sum, type, w, W->n_in / PACKED_BLOCK, &a, row == 0 ? tile_bytes : 0, n);
+        tile_blocks(sum, type, w, W->n_in / PACKED_BLOCK, &a,
+                    row == 0 ? packed_tile_bytes(type, W->n_in, TILE) : 0, n);
         tile_rests(sum, type, w, W->n_in / PACKED_BLOCK, &a, n);
     }
     int64_t left = W->n_out - tile * TILE;
@@ -511,7 +500,7 @@ TENSOR_INLINE void tile_rows(const struct job *job, const enum tensor_type type,
 }
 
 /* All rows of each tile, 4, 2 or 1 at a time. */
-TENSOR_INLINE void tiles(const struct job *job, const enum tensor_type type)
+TENSOR_INLINE void tiles(const struct packed_job *job, const enum tensor_type type)
 {
     for (int64_t tile = job->tile_first; tile < job->tile_end; tile++) {
         int64_t r = 0;
@@ -528,7 +517,7 @@ TENSOR_INLINE void tiles(const struct job *job, const enum tensor_type type)
 
 /* A function for each type: the compiler gives each its own registers. */
 #define MATMUL(type, name)                                                                         \
-    static void name(const struct job *job)                                                        \
+    static void name(const struct packed_job *job)                                                 \
     {                                                                                              \
         tiles(job, type);                                                                          \
     }
@@ -538,7 +527,7 @@ void matmul_avx2(float *y, const struct tensor_matrix *W, int64_t tile_first, in
                  const void *act, const float *x, int64_t n_rows)
 {
 #define BY_TYPE(type, name) [type] = name,
-    static void (*const by_type[])(const struct job *) = { PACKED_TYPES(BY_TYPE) };
-    const struct job job = { y, W, tile_first, tile_end, act, x, n_rows };
+    static void (*const by_type[])(const struct packed_job *) = { PACKED_TYPES(BY_TYPE) };
+    const struct packed_job job = { y, W, tile_first, tile_end, act, x, n_rows };
     by_type[W->type](&job);
 }

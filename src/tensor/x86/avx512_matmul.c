@@ -473,37 +473,25 @@ TENSOR_INLINE void tile_plain(__m512 *sum, const enum tensor_type type, const ui
 
 /* ---- tiles ---- */
 
-/* What a kernel is given: see matmul in isa.h. */
-struct job {
-    float *y;
-    const struct tensor_matrix *W;
-    int64_t tile_first;
-    int64_t tile_end;
-    const void *act;
-    const float *x;
-    int64_t n_rows;
-};
-
 /*
- * The next tile's share of the rows row..row+n-1: fetched while all rows are computed, not in the
- * first rows alone.
+ * The share of the rows row..row+n-1 in fetching the tile behind the one at w: it is fetched while
+ * all rows are computed, not in the first rows alone.
  */
-TENSOR_INLINE struct ahead next_tile(const struct job *job, const enum tensor_type type,
-                                     const uint8_t *w, size_t tile_bytes, int64_t row, const int n)
+TENSOR_INLINE struct ahead next_tile(const struct packed_job *job, const enum tensor_type type,
+                                     const uint8_t *w, int64_t row, const int n)
 {
-    const size_t group = packed_group_bytes(type, TILE);
+    size_t tile_bytes = packed_tile_bytes(type, job->W->n_in, TILE);
     size_t first = tile_bytes * (size_t)row / (size_t)job->n_rows;
-    size_t step = group * (size_t)n / (size_t)job->n_rows;
+    size_t step = packed_group_bytes(type, TILE) * (size_t)n / (size_t)job->n_rows;
     return (struct ahead){ w + tile_bytes + first, step };
 }
 
 /* One tile of outputs for `n` rows, n a constant so that the sums live in registers. */
-TENSOR_INLINE void tile_rows(const struct job *job, const enum tensor_type type, int64_t tile,
-                             int64_t row, const int n)
+TENSOR_INLINE void tile_rows(const struct packed_job *job, const enum tensor_type type,
+                             int64_t tile, int64_t row, const int n)
 {
     const struct tensor_matrix *W = job->W;
-    const size_t tile_bytes = packed_tile_bytes(type, W->n_in, TILE);
-    const uint8_t *w = (const uint8_t *)W->packed + (size_t)tile * tile_bytes;
+    const uint8_t *w = packed_tile(job, type, tile, TILE);
     __m512 sum[ROWS];
 #pragma GCC unroll 12
     for (int r = 0; r < n; r++)
@@ -515,8 +503,7 @@ TENSOR_INLINE void tile_rows(const struct job *job, const enum tensor_type type,
 #pragma GCC unroll 12
         for (int r = 0; r < n; r++)
             a.row[r] = (const uint8_t *)job->act + (size_t)(row + r) * a.at.row_bytes;
-        tile_blocks(sum, type, w, W->n_in / PACKED_BLOCK, &a,
-                    next_tile(job, type, w, tile_bytes, row, n), n);
+        tile_blocks(sum, type, w, W->n_in / PACKED_BLOCK, &a, next_tile(job, type, w, row, n), n);
         tile_rests_many(sum, type, w, W->n_in / PACKED_BLOCK, &a, n);
     }
     __mmask16 mask = avx512_tail(W->n_out - tile * TILE);
@@ -534,7 +521,7 @@ TENSOR_INLINE int rows_of(int64_t left, const int most)
 }
 
 /* All rows of each tile. */
-TENSOR_INLINE void tiles(const struct job *job, const enum tensor_type type)
+TENSOR_INLINE void tiles(const struct packed_job *job, const enum tensor_type type)
 {
     const int most = tensor_form(type).scale_len == 16 ? ROWS_SPLIT : ROWS;
     for (int64_t tile = job->tile_first; tile < job->tile_end; tile++) {
@@ -557,7 +544,7 @@ TENSOR_INLINE void tiles(const struct job *job, const enum tensor_type type)
 
 /* A function for each type: the compiler gives each its own registers. */
 #define MATMUL(type, name)                                                                         \
-    static void name(const struct job *job)                                                        \
+    static void name(const struct packed_job *job)                                                 \
     {                                                                                              \
         tiles(job, type);                                                                          \
     }
@@ -567,7 +554,7 @@ void matmul_avx512(float *y, const struct tensor_matrix *W, int64_t tile_first, 
                    const void *act, const float *x, int64_t n_rows)
 {
 #define BY_TYPE(type, name) [type] = name,
-    static void (*const by_type[])(const struct job *) = { PACKED_TYPES(BY_TYPE) };
-    const struct job job = { y, W, tile_first, tile_end, act, x, n_rows };
+    static void (*const by_type[])(const struct packed_job *) = { PACKED_TYPES(BY_TYPE) };
+    const struct packed_job job = { y, W, tile_first, tile_end, act, x, n_rows };
     by_type[W->type](&job);
 }

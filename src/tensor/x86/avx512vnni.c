@@ -2,11 +2,6 @@
 #include "tensor/x86/kernels.h"
 #include "tensor/x86/x86.h"
 
-static bool supports(enum tensor_type type)
-{
-    return tensor_type_info(type) != NULL;
-}
-
 static size_t pack_bytes(enum tensor_type type, int64_t n_out, int64_t n_in)
 {
     return tensor_pack_bytes(type, n_out, n_in, AVX512_TILE);
@@ -17,19 +12,14 @@ static void pack_tile(struct tensor_matrix *m, int64_t tile)
     tensor_pack_tile(m, tile, AVX512_TILE, false);
 }
 
-static size_t act_row_bytes(int64_t n)
-{
-    return act_layout_of(n).row_bytes;
-}
-
 const struct tensor_isa tensor_isa_avx512vnni = {
     .name = "avx512vnni",
     .is_available = tensor_x86_has_avx512vnni,
-    .supports = supports,
+    .supports = tensor_pack_supports,
     .tile_len = AVX512_TILE,
     .pack_bytes = pack_bytes,
     .pack_tile = pack_tile,
-    .act_row_bytes = act_row_bytes,
+    .act_row_bytes = tensor_act_row_bytes,
     .act_prepare = act_prepare_avx512,
     .matmul = matmul_avx512,
     .rmsnorm = rmsnorm_avx512,

@@ -13,10 +13,6 @@
 
 #include "tensor/packed.h"
 
-enum {
-    X86_HEAD_DIM_MAX = 256
-};
-
 /* By CPUID and by what the system saves. */
 bool tensor_x86_has_avx2(void); /* with FMA and F16C */
 bool tensor_x86_has_avx512vnni(void);
