@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "base/thread.h"
 #include "tensor/tensor.h"
 #include "valet/engine.h"
 
@@ -22,8 +23,9 @@ void memory_plan_make(const struct model *m, struct memory_plan *out)
         .kv_context = blocks * block_bytes,
         .sequences = (uint64_t)defaults.rows_max,
         .kv_sequences = (uint64_t)defaults.rows_max * blocks * block_bytes,
-        .activations = model_state_bytes(m, defaults.rows_max + defaults.chunk_max) +
-                       (uint64_t)defaults.rows_max * (uint64_t)p->vocab * sizeof(float),
+        .activations =
+            model_state_bytes(m, thread_cpu_count(), defaults.rows_max + defaults.chunk_max) +
+            (uint64_t)defaults.rows_max * (uint64_t)p->vocab * sizeof(float),
         .machine = mem_machine_bytes(),
     };
 }

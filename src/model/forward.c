@@ -27,9 +27,9 @@ struct part {
     struct tensor_rows rows;
 };
 
-/* The part of `s` from row `first` on. */
+/* The part of `s` from row `first` on, with what nobody reads afterwards from `piece_row` on. */
 static struct model_state state_from(const struct model *m, const struct model_state *s,
-                                     int64_t first)
+                                     int64_t first, int64_t piece_row)
 {
     const struct model_params *p = &m->params;
     int64_t q = (int64_t)p->heads * p->head_dim;
@@ -38,11 +38,11 @@ static struct model_state state_from(const struct model *m, const struct model_s
     part.x += first * p->width;
     part.h += first * p->width;
     part.q += first * q;
-    part.k += first * kv;
-    part.v += first * kv;
     part.attn += first * q;
-    part.gate += first * p->ffn;
-    part.up += first * p->ffn;
+    part.k += piece_row * kv;
+    part.v += piece_row * kv;
+    part.gate += piece_row * p->ffn;
+    part.up += piece_row * p->ffn;
     for (int32_t i = 0; i < m->rope_count; i++)
         part.rot[i] += first * p->rope_dim;
     return part;
@@ -216,7 +216,7 @@ static void between_attentions(struct tensor_ctx *ctx, void *arg, int64_t first,
     const struct tensor_rows *rows = &job->batch->rows;
     struct part part = {
         .m = m,
-        .s = state_from(m, job->s, first),
+        .s = state_from(m, job->s, first, ctx->piece_row),
         .ctx = ctx,
         .kv = job->kv,
         .rows = { .n_rows = n, .pos = rows->pos + first, .blocks = rows->blocks + first },

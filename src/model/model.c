@@ -132,30 +132,32 @@ static size_t array_floats(size_t row, int64_t rows)
 }
 
 /* Points the arrays of `s` into its buffer; returns the floats they take. */
-static size_t lay_out(struct model_state *s, const struct model *m, int64_t rows_max)
+static size_t lay_out(struct model_state *s, const struct model *m, int members, int64_t rows_max)
 {
     const struct model_params *p = &m->params;
     size_t q = (size_t)p->heads * (size_t)p->head_dim;
     size_t kv = (size_t)p->kv_heads * (size_t)p->head_dim;
+    int64_t piece_rows = tensor_piece_rows(members, rows_max);
     const struct {
         float **array;
         size_t row;
+        int64_t rows;
     } arrays[] = {
-        { &s->x, (size_t)p->width },
-        { &s->h, (size_t)p->width },
-        { &s->q, q },
-        { &s->k, kv },
-        { &s->v, kv },
-        { &s->attn, q },
-        { &s->gate, (size_t)p->ffn },
-        { &s->up, (size_t)p->ffn },
-        { &s->rot[0], m->rope_count > 0 ? (size_t)p->rope_dim : 0 },
-        { &s->rot[1], m->rope_count > 1 ? (size_t)p->rope_dim : 0 },
+        { &s->x, (size_t)p->width, rows_max },
+        { &s->h, (size_t)p->width, rows_max },
+        { &s->q, q, rows_max },
+        { &s->attn, q, rows_max },
+        { &s->rot[0], m->rope_count > 0 ? (size_t)p->rope_dim : 0, rows_max },
+        { &s->rot[1], m->rope_count > 1 ? (size_t)p->rope_dim : 0, rows_max },
+        { &s->k, kv, piece_rows },
+        { &s->v, kv, piece_rows },
+        { &s->gate, (size_t)p->ffn, piece_rows },
+        { &s->up, (size_t)p->ffn, piece_rows },
     };
     size_t floats = 0;
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++) {
         *arrays[i].array = s->buffer ? s->buffer + floats : NULL;
-        floats += array_floats(arrays[i].row, rows_max);
+        floats += array_floats(arrays[i].row, arrays[i].rows);
     }
     return floats;
 }
@@ -168,22 +170,23 @@ static int64_t n_in_max(const struct model_params *p)
     return widest > q ? widest : q;
 }
 
-size_t model_state_bytes(const struct model *m, int64_t rows_max)
+size_t model_state_bytes(const struct model *m, int members, int64_t rows_max)
 {
     struct model_state s = { 0 };
-    return lay_out(&s, m, rows_max) * sizeof(float) +
-           tensor_ctx_bytes(m->isa, rows_max, n_in_max(&m->params));
+    return lay_out(&s, m, members, rows_max) * sizeof(float) +
+           tensor_ctx_bytes(m->isa, members, rows_max, n_in_max(&m->params));
 }
 
 enum base_err model_state_init(struct model_state *s, const struct model *m, int64_t rows_max,
                                int64_t out_max)
 {
     *s = (struct model_state){ .rows_max = rows_max, .out_max = out_max };
-    s->buffer_bytes = lay_out(s, m, rows_max) * sizeof(float);
+    const int members = team_size(m->team);
+    s->buffer_bytes = lay_out(s, m, members, rows_max) * sizeof(float);
     s->buffer = mem_map(MEM_MODEL, s->buffer_bytes);
     if (!s->buffer)
         return E_NOMEM;
-    lay_out(s, m, rows_max);
+    lay_out(s, m, members, rows_max);
     enum base_err rc = tensor_ctx_init(&s->ctx, m->isa, m->team, rows_max, n_in_max(&m->params));
     if (rc)
         model_state_fini(s);

@@ -144,11 +144,11 @@ struct model_state {
     float *x;                    /* [rows_max][width] the residual stream */
     float *h;                    /* [rows_max][width] normed rows; also what a part adds to x */
     float *q;                    /* [rows_max][heads*head_dim] */
-    float *k;                    /* [rows_max][kv_heads*head_dim] */
-    float *v;                    /* [rows_max][kv_heads*head_dim] */
+    float *k;                    /* [piece_rows][kv_heads*head_dim] */
+    float *v;                    /* [piece_rows][kv_heads*head_dim] */
     float *attn;                 /* [rows_max][heads*head_dim] */
-    float *gate;                 /* [rows_max][ffn] */
-    float *up;                   /* [rows_max][ffn] */
+    float *gate;                 /* [piece_rows][ffn] */
+    float *up;                   /* [piece_rows][ffn] */
     float *rot[MODEL_ROPES_MAX]; /* [rows_max][rope_dim/2][2] cosine, sine; of each rope */
 };
 
@@ -157,8 +157,8 @@ enum base_err model_state_init(struct model_state *s, const struct model *m, int
                                int64_t out_max);
 void model_state_fini(struct model_state *s);
 
-/* Bytes that model_state_init would take. */
-size_t model_state_bytes(const struct model *m, int64_t rows_max);
+/* Bytes that model_state_init would take with a team of `members`. */
+size_t model_state_bytes(const struct model *m, int members, int64_t rows_max);
 
 /*
  * One forward pass: keys and values of all rows go to `kv`, logits [out_count][vocab] f32.

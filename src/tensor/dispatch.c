@@ -9,6 +9,7 @@
 static const struct tensor_isa *const g_isas[] = {
 /* best first */
 #if defined(__x86_64__)
+    &tensor_isa_amx,
     &tensor_isa_avx512vnni,
     &tensor_isa_avx2,
 #elif defined(__aarch64__)

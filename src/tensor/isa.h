@@ -75,6 +75,7 @@ extern const struct tensor_isa tensor_isa_ref;
 #if defined(__x86_64__)
 extern const struct tensor_isa tensor_isa_avx2;
 extern const struct tensor_isa tensor_isa_avx512vnni;
+extern const struct tensor_isa tensor_isa_amx;
 #elif defined(__aarch64__)
 extern const struct tensor_isa tensor_isa_neon;
 #endif

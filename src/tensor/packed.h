@@ -54,11 +54,8 @@
 
 #define TENSOR_INLINE static inline __attribute__((always_inline))
 
-/* Every type of weights, for tables of functions by type: X(type, name). */
-#define PACKED_TYPES(X)                                                                            \
-    X(TENSOR_F32, f32)                                                                             \
-    X(TENSOR_F16, f16)                                                                             \
-    X(TENSOR_BF16, bf16)                                                                           \
+/* The types of weights, for tables of functions by type: X(type, name). */
+#define PACKED_QUANTISED(X)                                                                        \
     X(TENSOR_Q4_0, q4_0)                                                                           \
     X(TENSOR_Q4_1, q4_1)                                                                           \
     X(TENSOR_Q5_0, q5_0)                                                                           \
@@ -72,6 +69,11 @@
     X(TENSOR_IQ4_NL, iq4_nl)                                                                       \
     X(TENSOR_IQ4_XS, iq4_xs)                                                                       \
     X(TENSOR_MXFP4, mxfp4)
+#define PACKED_TYPES(X)                                                                            \
+    PACKED_QUANTISED(X)                                                                            \
+    X(TENSOR_F32, f32)                                                                             \
+    X(TENSOR_F16, f16)                                                                             \
+    X(TENSOR_BF16, bf16)
 
 enum {
     PACKED_BLOCK = 32 /* inputs that share an activation's scale */

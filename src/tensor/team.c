@@ -6,7 +6,7 @@
  * have left of theirs.
  *
  * Invariants
- *  1. `share[i].claim` holds the number of the job in its upper half and how many tiles of that
+ *  1. `shares[i].claim` holds the number of the job in its upper half and how many tiles of that
  *     share are left to claim in its lower half. A member claims a tile by compare-and-swap, so one
  *     that wakes up late, for a job that is over, changes nothing.
  *  2. The job's description and all claims are written before `job` announces it and not changed
@@ -37,6 +37,8 @@ enum {
     SPIN_PAUSES = 16, /* between two looks at the clock; one takes 40 to 140 cycles by CPU */
     TILE_BITS = 32
 };
+
+static _Thread_local int t_member;
 
 struct share {
     _Alignas(64) _Atomic uint64_t claim;
@@ -159,6 +161,7 @@ static void *member_main(void *arg)
     struct member *me = arg;
     struct team *t = me->team;
     uint32_t seen = 0;
+    t_member = me->index;
     for (;;) {
         uint32_t job = wait_for_job(t, seen);
         if (job == seen)
@@ -218,6 +221,11 @@ void team_destroy(struct team *t)
 int team_size(const struct team *t)
 {
     return t ? t->size : 1;
+}
+
+int team_member(void)
+{
+    return t_member;
 }
 
 static void wait_until_done(struct team *t, int64_t count)

@@ -23,6 +23,9 @@ void team_destroy(struct team *team);
 
 int team_size(const struct team *team);
 
+/* Which member of its team the calling thread is; 0 for every thread that no team has started. */
+int team_member(void);
+
 /* Runs fn(arg, 0 .. tile_count-1) and returns when all are done. One tile runs inline. */
 void team_run(struct team *team, team_fn fn, void *arg, int64_t tile_count);
 

@@ -23,10 +23,18 @@ enum {
 
 /* ---- context ---- */
 
-size_t tensor_ctx_bytes(const struct tensor_isa *isa, int64_t rows_max, int64_t n_in_max)
+/* As many for each member of the team. */
+static int64_t round_to_members(int members, int64_t rows)
+{
+    return (rows + members - 1) / members * members;
+}
+
+size_t tensor_ctx_bytes(const struct tensor_isa *isa, int members, int64_t rows_max,
+                        int64_t n_in_max)
 {
     size_t bytes;
-    bool overflows = __builtin_mul_overflow(isa->act_row_bytes(n_in_max), (size_t)rows_max, &bytes);
+    size_t rows = (size_t)round_to_members(members, rows_max);
+    bool overflows = __builtin_mul_overflow(isa->act_row_bytes(n_in_max), rows, &bytes);
     return overflows ? 0 : bytes;
 }
 
@@ -37,7 +45,7 @@ enum base_err tensor_ctx_init(struct tensor_ctx *ctx, const struct tensor_isa *i
     if (isa->act_row_bytes(n_in_max) == 0)
         return OK;
     ctx->act_row_max = isa->act_row_bytes(n_in_max);
-    ctx->act_bytes = tensor_ctx_bytes(isa, rows_max, n_in_max);
+    ctx->act_bytes = tensor_ctx_bytes(isa, team_size(team), rows_max, n_in_max);
     if (ctx->act_bytes == 0)
         return E_TOO_BIG;
     ctx->act = mem_map(MEM_TENSOR, ctx->act_bytes);
@@ -55,10 +63,10 @@ const char *tensor_isa_name(const struct tensor_isa *isa)
     return isa->name;
 }
 
-/* Runs `fn` over `count` equal pieces of work, in about CHUNKS_PER_MEMBER chunks each. */
+/* Of `count` equal pieces of work those of a chunk: about CHUNKS_PER_MEMBER for each member, one without a team. */
 static int64_t chunk_len(const struct tensor_ctx *ctx, int64_t count)
 {
-    int64_t chunks = (int64_t)team_size(ctx->team) * CHUNKS_PER_MEMBER;
+    int64_t chunks = ctx->team ? (int64_t)team_size(ctx->team) * CHUNKS_PER_MEMBER : 1;
     return (count + chunks - 1) / chunks;
 }
 
@@ -179,6 +187,13 @@ static int64_t piece_len(const struct tensor_ctx *ctx, int64_t n_rows)
     return (n_rows + members * rounds - 1) / (members * rounds);
 }
 
+int64_t tensor_piece_rows(int members, int64_t rows_max)
+{
+    int64_t most = (int64_t)members * PIECE_MAX;
+    int64_t rows = round_to_members(members, rows_max);
+    return rows < most ? rows : most;
+}
+
 struct piece_job {
     const struct tensor_ctx *ctx;
     int64_t n_rows;
@@ -194,8 +209,9 @@ static void piece_tile(void *arg, int64_t tile)
     int64_t n = first + job->len < job->n_rows ? job->len : job->n_rows - first;
     struct tensor_ctx ctx = *job->ctx;
     ctx.team = NULL;
+    ctx.piece_row = team_member() * job->len;
     if (ctx.act)
-        ctx.act = (char *)ctx.act + (size_t)first * ctx.act_row_max;
+        ctx.act = (char *)ctx.act + (size_t)ctx.piece_row * ctx.act_row_max;
     ctx.act_bytes = (size_t)n * ctx.act_row_max;
     job->fn(&ctx, job->arg, first, n);
 }

@@ -55,6 +55,7 @@ struct tensor_ctx {
     const float *act_x;
     int64_t act_rows;
     int64_t act_n;
+    int64_t piece_row; /* of buffers for pieces the first row of this one: see tensor_each_piece */
 };
 
 /* Room for batches of `rows_max` rows of at most `n_in_max` inputs. Gives: tensor_ctx_fini. */
@@ -63,7 +64,8 @@ enum base_err tensor_ctx_init(struct tensor_ctx *ctx, const struct tensor_isa *i
 void tensor_ctx_fini(struct tensor_ctx *ctx);
 
 /* Bytes that tensor_ctx_init would take; 0 also where they do not fit a size_t. */
-size_t tensor_ctx_bytes(const struct tensor_isa *isa, int64_t rows_max, int64_t n_in_max);
+size_t tensor_ctx_bytes(const struct tensor_isa *isa, int members, int64_t rows_max,
+                        int64_t n_in_max);
 
 /* Whether the kernels can take this matrix: its type, and n_in a multiple of the block. */
 bool tensor_matrix_is_supported(const struct tensor_isa *isa, enum tensor_type type, int64_t n_in);
@@ -95,8 +97,14 @@ void tensor_each_rows(struct tensor_ctx *ctx, int64_t n_rows, int64_t n, tensor_
  * of the n_rows rows, each in one thread of the team, whose context has no team and room for the
  * prepared activations of the piece, from row 0 on. What a piece leaves stays in that thread's cache for
  * its next part. Where the rows are too few for this, it is one piece and the context is `ctx`.
+ *
+ * What nobody reads after the piece belongs in buffers of tensor_piece_rows rows, from row
+ * `piece_row` of the piece's context on: the next piece of that thread finds them in its cache.
  */
 void tensor_each_piece(struct tensor_ctx *ctx, int64_t n_rows, tensor_rows_fn fn, void *arg);
+
+/* Rows of such buffers, where no batch is longer than `rows_max`. members: of the team. */
+int64_t tensor_piece_rows(int members, int64_t rows_max);
 
 /* y [n_rows][n] = x / sqrt(mean(x^2) + eps) * w, for each row. y may be x. */
 void tensor_rmsnorm(struct tensor_ctx *ctx, float *y, const float *x, const float *w,

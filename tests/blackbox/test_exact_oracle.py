@@ -18,10 +18,10 @@ def golden_texts():
         yield name, ids, [float(next(tokens)) for _ in range(count - 1)]
 
 
-@pytest.mark.parametrize("isa", ["avx2", "avx512vnni"])
+@pytest.mark.parametrize("isa", ["avx2", "avx512vnni", "amx"])
 def test_echoed_logprobs_are_near_the_oracle(start_server, monkeypatch, isa):
     flags = set(open("/proc/cpuinfo").read().split())
-    if not {"avx2": {"avx2", "fma", "f16c"}, "avx512vnni": {"avx512_vnni"}}[isa] <= flags:
+    if not {"avx2": {"avx2", "fma", "f16c"}, "avx512vnni": {"avx512_vnni"}, "amx": {"amx_tile", "amx_int8"}}[isa] <= flags:
         pytest.skip(f"this CPU has no {isa}")
     monkeypatch.setenv("VALET_ISA", isa)
     server = start_server()

@@ -167,7 +167,7 @@ END_TEST
 
 START_TEST(fast_logprobs_are_near_the_oracles)
 {
-    static const char *const isas[] = { "avx2", "avx512vnni", "neon" };
+    static const char *const isas[] = { "avx2", "avx512vnni", "amx", "neon" };
     for (size_t i = 0; i < sizeof isas / sizeof isas[0]; i++) {
         const struct tensor_isa *found;
         if (tensor_isa_find(isas[i], &found, NULL) == OK)

@@ -592,7 +592,7 @@ void script_expect_same(const struct script_job *got, const struct script_job *e
 
 int script_isas(const char *isas[SCRIPT_ISAS_MAX])
 {
-    static const char *const names[] = { "ref", "avx2", "avx512vnni", "neon" };
+    static const char *const names[] = { "ref", "avx2", "avx512vnni", "amx", "neon" };
     const struct tensor_isa *found;
     int count = 0;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

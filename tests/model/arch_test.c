@@ -143,7 +143,7 @@ END_TEST
 
 START_TEST(fast_logits_are_near_the_oracle)
 {
-    static const char *const isas[] = { "avx2", "avx512vnni", "neon" };
+    static const char *const isas[] = { "avx2", "avx512vnni", "amx", "neon" };
     for (size_t i = 0; i < sizeof isas / sizeof isas[0]; i++)
         compare_arch(g_archs[_i], isas[i]);
 }

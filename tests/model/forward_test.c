@@ -182,7 +182,7 @@ END_TEST
 
 START_TEST(fast_logits_are_near_the_oracle)
 {
-    static const char *const isas[] = { "avx2", "avx512vnni", "neon" };
+    static const char *const isas[] = { "avx2", "avx512vnni", "amx", "neon" };
     if (has_isa(isas[_i]))
         compare_all(isas[_i], 2.5e-2f, false);
 }
@@ -198,7 +198,8 @@ START_TEST(a_look_tells_the_memory_of_the_model)
     ck_assert_uint_eq(look->weight_bytes, r.model->weight_bytes);
     ck_assert_uint_eq(look->packed_bytes, r.model->packed_bytes);
     ck_assert_ptr_null(look->head.packed);
-    ck_assert_uint_eq(model_state_bytes(look, CHUNK), r.state.buffer_bytes + r.state.ctx.act_bytes);
+    ck_assert_uint_eq(model_state_bytes(look, team_size(r.team), CHUNK),
+                      r.state.buffer_bytes + r.state.ctx.act_bytes);
     model_close(look);
     run_close(&r);
 }
@@ -216,7 +217,7 @@ int main(int argc, char **argv)
     TCase *t = tcase_create("golden");
     tcase_set_timeout(t, 300);
     tcase_add_test(t, reference_logits_equal_the_oracle);
-    tcase_add_loop_test(t, fast_logits_are_near_the_oracle, 0, 3);
+    tcase_add_loop_test(t, fast_logits_are_near_the_oracle, 0, 4);
     tcase_add_test(t, a_look_tells_the_memory_of_the_model);
     suite_add_tcase(s, t);
     SRunner *runner = srunner_create(s);

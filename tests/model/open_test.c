@@ -443,7 +443,7 @@ END_TEST
 #if VALET_CHECKS
 START_TEST(a_refused_allocation_leaves_nothing)
 {
-    static const char *const isas[] = { "ref", "avx512vnni" };
+    static const char *const isas[] = { "ref", "avx512vnni", "amx" };
     struct arch_case c;
     arch_case_load(g_models[_i / 2].arch, g_models[_i / 2].name, &c);
     size_t size;

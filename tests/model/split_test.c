@@ -130,6 +130,7 @@ START_TEST(a_split_model_answers_like_the_whole)
 {
     compare_with_whole("ref", g_counts[_i]);
     compare_with_whole("avx512vnni", g_counts[_i]);
+    compare_with_whole("amx", g_counts[_i]);
 }
 END_TEST
 

@@ -33,7 +33,7 @@ enum {
 #define COUNT(a) ((int)(sizeof(a) / sizeof(a)[0]))
 
 static const int64_t g_n_out[] = { 1, 7, 8, 9, 15, 16, 17, 31, 33, 100 };
-static const int64_t g_rows[] = { 1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 33 };
+static const int64_t g_rows[] = { 1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 28, 33 };
 
 static const struct tensor_isa *g_isas[ISAS_MAX];
 static int g_isa_count;
@@ -234,7 +234,7 @@ START_TEST(sets_that_share_bits_multiply_alike)
     enum {
         N_OUT = 33,
         N_IN = 768,
-        N_ROWS = 7
+        N_ROWS = 79 /* several panels, the last not full */
     };
     enum tensor_type type = g_types[_i];
     static float x[N_ROWS * N_IN];
@@ -243,7 +243,7 @@ START_TEST(sets_that_share_bits_multiply_alike)
     numbers_fill(&rnd, x, N_ROWS * N_IN, 2.0f);
     add_outliers(&rnd, x, N_ROWS, N_IN);
     for (int s = 1; s < g_isa_count; s++) {
-        float y[N_ROWS * N_OUT];
+        static float y[N_ROWS * N_OUT];
         struct numbers same = rnd;
         struct weights w =
             take_weights(&same, g_isas[s], g_teams[0], type, N_OUT, N_IN, GUARD_AFTER);
@@ -380,7 +380,7 @@ START_TEST(kernels_stay_inside_prepared_rows_and_packed_weights)
     enum tensor_type type = g_types[_i];
     struct numbers rnd = numbers_start(300 + (uint64_t)_i);
     enum {
-        N_ROWS = 11
+        N_ROWS = 29
     };
     for (int s = 0; s < g_isa_count; s++) {
         const struct tensor_isa *isa = g_isas[s];
@@ -428,7 +428,7 @@ START_TEST(integer_products_do_not_saturate)
     enum {
         N_IN = 256,
         N_OUT = 9,
-        N_ROWS = 8
+        N_ROWS = 32
     };
     enum tensor_type type = g_types[_i];
     const struct tensor_type_info *info = tensor_type_info(type);

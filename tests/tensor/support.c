@@ -14,7 +14,7 @@
 
 int isas_find(const struct tensor_isa *isas[ISAS_MAX])
 {
-    static const char *const names[] = { "ref", "avx2", "avx512vnni", "neon" };
+    static const char *const names[] = { "ref", "avx2", "avx512vnni", "amx", "neon" };
     int count = 0;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (tensor_isa_find(names[i], &isas[count], NULL) == OK)

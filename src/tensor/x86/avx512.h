@@ -22,6 +22,12 @@ TENSOR_INLINE __m512 avx512_load_f16(const uint8_t *p)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
 
+/* A line that will be written and lies in no near cache yet. */
+TENSOR_INLINE void avx512_fetch_to_write(const float *p)
+{
+    __asm__ volatile("prefetchw %0" : : "m"(*p));
+}
+
 /* Sum of the lanes: those 8 apart, then 4, 2, 1. */
 TENSOR_INLINE float avx512_sum(__m512 v)
 {

@@ -1,5 +1,8 @@
 /* Which kernels of x86-64 the CPU can run. */
+#include <asm/prctl.h>
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "tensor/x86/x86.h"
 
@@ -24,4 +27,22 @@ bool tensor_x86_has_avx512vnni(void)
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
+}
+
+/* The system lends the state of tiles, 8 KiB a thread, to processes that ask. */
+bool tensor_x86_has_amx(void)
+{
+    enum {
+        AMX_TILE = 1 << 24,
+        AMX_INT8 = 1 << 25,
+        TILE_DATA = 18
+    };
+    unsigned a;
+    unsigned b;
+    unsigned c;
+    unsigned d;
+    if (!tensor_x86_has_avx512vnni() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) ||
+        (~d & (AMX_TILE | AMX_INT8)))
+        return false;
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, TILE_DATA) == 0;
 }

@@ -16,6 +16,8 @@
 /* By CPUID and by what the system saves. */
 bool tensor_x86_has_avx2(void); /* with FMA and F16C */
 bool tensor_x86_has_avx512vnni(void);
+/* Asks the system for the state of the tiles, for all threads of the process. */
+bool tensor_x86_has_amx(void);
 
 /* ---- prepared activations ---- */
 

@@ -1,0 +1,36 @@
+/* The instruction set AMX, which is AVX-512 with VNNI but for products of many rows: packed.h has the forms, amx_*.c and avx512_*.c the kernels. */
+#include "tensor/x86/kernels.h"
+#include "tensor/x86/x86.h"
+
+static size_t pack_bytes(enum tensor_type type, int64_t n_out, int64_t n_in)
+{
+    return tensor_pack_bytes(type, n_out, n_in, AVX512_TILE);
+}
+
+static void pack_tile(struct tensor_matrix *m, int64_t tile)
+{
+    tensor_pack_tile(m, tile, AVX512_TILE, false);
+}
+
+const struct tensor_isa tensor_isa_amx = {
+    .name = "amx",
+    .is_available = tensor_x86_has_amx,
+    .supports = tensor_pack_supports,
+    .tile_len = AVX512_TILE,
+    .pack_bytes = pack_bytes,
+    .pack_tile = pack_tile,
+    .act_row_bytes = tensor_act_row_bytes,
+    .act_prepare = act_prepare_avx512,
+    .matmul = matmul_amx,
+    .rmsnorm = rmsnorm_avx512,
+    .add = add_avx512,
+    .gated = gated_avx512,
+    .rope = rope_avx512,
+    .kv_head_bytes = kv_head_bytes_avx512,
+    .kv_write = kv_write_avx512,
+    .attention = attention_avx512,
+    .attention_rows = 8,
+    .limit_int8 = limit_int8_amx,
+    .limit_f32 = limit_f32_avx512,
+    .limit_read = limit_read_avx512,
+};
