@@ -154,13 +154,15 @@ static struct tensor_limits median_limits(const struct results *r)
     double read[ROUNDS_MAX];
     double int8[ROUNDS_MAX];
     double f32[ROUNDS_MAX];
+    double tiles[ROUNDS_MAX];
     for (int n = 0; n < r->rounds; n++) {
         read[n] = r->limits[n].read_bytes_s;
         int8[n] = r->limits[n].int8_ops_s;
         f32[n] = r->limits[n].f32_ops_s;
+        tiles[n] = r->limits[n].tile_ops_s;
     }
     return (struct tensor_limits){ median(read, r->rounds), median(int8, r->rounds),
-                                   median(f32, r->rounds) };
+                                   median(f32, r->rounds), median(tiles, r->rounds) };
 }
 
 static void print_table(const struct bench *b, const struct results *r)
@@ -168,8 +170,11 @@ static void print_table(const struct bench *b, const struct results *r)
     struct tensor_limits limits = median_limits(r);
     printf("%s, %d threads, %d rounds; medians\n", tensor_isa_name(b->isa), team_size(b->team),
            r->rounds);
-    printf("limits: memory %.1f GB/s, int8 %.0f GOPS, f32 %.0f GFLOPS\n\n",
-           limits.read_bytes_s * 1e-9, limits.int8_ops_s * 1e-9, limits.f32_ops_s * 1e-9);
+    printf("limits: memory %.1f GB/s, int8 %.0f GOPS, f32 %.0f GFLOPS", limits.read_bytes_s * 1e-9,
+           limits.int8_ops_s * 1e-9, limits.f32_ops_s * 1e-9);
+    if (limits.tile_ops_s > 0)
+        printf("; beyond these, int8 in tiles %.0f GOPS", limits.tile_ops_s * 1e-9);
+    printf("\n\n");
     printf("%-28s %10s %10s %9s\n", "", "tokens/s", "limit", "fraction");
     for (int i = 0; i < r->figure_count; i++) {
         const struct figure *f = &r->figures[i];
@@ -212,11 +217,12 @@ static json_t *figures_value(const struct results *r)
 static void print_json(const struct bench *b, const struct results *r)
 {
     struct tensor_limits limits = median_limits(r);
-    json_t *root = json_pack(
-        "{s:s, s:i, s:i, s:i, s:{s:f, s:f, s:f}, s:o*}", "isa", tensor_isa_name(b->isa), "threads",
-        team_size(b->team), "rounds", r->rounds, "prefill_chunk_size", (int)b->chunk, "limits",
-        "read_bytes_per_s", limits.read_bytes_s, "int8_ops_per_s", limits.int8_ops_s,
-        "f32_ops_per_s", limits.f32_ops_s, "figures", figures_value(r));
+    json_t *root = json_pack("{s:s, s:i, s:i, s:i, s:{s:f, s:f, s:f, s:f}, s:o*}", "isa",
+                             tensor_isa_name(b->isa), "threads", team_size(b->team), "rounds",
+                             r->rounds, "prefill_chunk_size", (int)b->chunk, "limits",
+                             "read_bytes_per_s", limits.read_bytes_s, "int8_ops_per_s",
+                             limits.int8_ops_s, "f32_ops_per_s", limits.f32_ops_s, "tile_ops_per_s",
+                             limits.tile_ops_s, "figures", figures_value(r));
     if (root)
         json_dumpf(root, stdout, JSON_INDENT(2));
     putchar('\n');

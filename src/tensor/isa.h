@@ -67,6 +67,7 @@ struct tensor_isa {
     /* Multiplies and adds on registers, as the products do; returns the operations done. */
     uint64_t (*limit_int8)(uint64_t rounds);
     uint64_t (*limit_f32)(uint64_t rounds);
+    uint64_t (*limit_tiles)(uint64_t rounds); /* int8 on tile registers; NULL: there are none */
     /* Reads `bytes`, a multiple of 256. */
     void (*limit_read)(const void *data, size_t bytes);
 };

@@ -96,5 +96,6 @@ enum base_err tensor_limits_measure(const struct tensor_isa *isa, struct team *t
     mem_unmap(MEM_TENSOR, data, bytes);
     out->int8_ops_s = ops_per_second(team, isa->limit_int8);
     out->f32_ops_s = ops_per_second(team, isa->limit_f32);
+    out->tile_ops_s = isa->limit_tiles ? ops_per_second(team, isa->limit_tiles) : 0;
     return OK;
 }

@@ -13,8 +13,9 @@
  */
 struct tensor_limits {
     double read_bytes_s; /* of memory, in order, by all members together */
-    double int8_ops_s;   /* products of bytes, a multiply-add counting as two */
+    double int8_ops_s;   /* products of bytes in vectors, a multiply-add counting as two */
     double f32_ops_s;
+    double tile_ops_s; /* products of bytes in full tile registers; 0: there are none */
 };
 
 /*

@@ -30,7 +30,8 @@ const struct tensor_isa tensor_isa_amx = {
     .kv_write = kv_write_avx512,
     .attention = attention_avx512,
     .attention_rows = 8,
-    .limit_int8 = limit_int8_amx,
+    .limit_int8 = limit_int8_avx512,
     .limit_f32 = limit_f32_avx512,
+    .limit_tiles = limit_tiles_amx,
     .limit_read = limit_read_avx512,
 };

@@ -8,7 +8,7 @@ enum {
     REPEATS = 64
 };
 
-uint64_t limit_int8_amx(uint64_t rounds)
+uint64_t limit_tiles_amx(uint64_t rounds)
 {
     struct amx_config config = { .palette = 1 };
     for (int i = 0; i < 8; i++) {

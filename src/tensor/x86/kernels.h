@@ -28,7 +28,7 @@ void limit_read_avx512(const void *data, size_t bytes);
 /* With AMX; the rest is AVX-512's. */
 void matmul_amx(float *y, const struct tensor_matrix *W, int64_t tile_first, int64_t tile_end,
                 const void *act, const float *x, int64_t n_rows);
-uint64_t limit_int8_amx(uint64_t rounds);
+uint64_t limit_tiles_amx(uint64_t rounds);
 
 void act_prepare_avx2(void *act, const float *x, int64_t n);
 void matmul_avx2(float *y, const struct tensor_matrix *W, int64_t tile_first, int64_t tile_end,
