@@ -83,6 +83,15 @@ TENSOR_INLINE const uint8_t *attend_head(const struct tensor_heads *heads, int64
     return heads->kv_head + heads->blocks[first / TENSOR_KV_BLOCK] * heads->block_bytes;
 }
 
+/* Where keys and values come from after those of this tile: the next block, or the next head. */
+TENSOR_INLINE const uint8_t *attend_next(const struct tensor_heads *heads, int64_t first,
+                                         const struct attend *s)
+{
+    if (first + TENSOR_KV_BLOCK < s->keys_max)
+        return attend_head(heads, first + TENSOR_KV_BLOCK);
+    return attend_head(heads, s->keys_min) + heads->head_bytes;
+}
+
 /* Where values begin behind f16 keys [head_dim][32]. */
 TENSOR_INLINE uint8_t *attend_values(const uint8_t *head, int64_t head_dim)
 {

@@ -11,6 +11,7 @@ struct tensor_heads {
     float scale;
     int64_t window;         /* 0: all keys */
     const uint8_t *kv_head; /* this layer and head in block 0; block b lies b * block_bytes on */
+    size_t head_bytes;      /* to the next head, of the next layer behind the last */
     size_t block_bytes;
     const uint32_t *blocks; /* the sequence's block table */
 };

@@ -546,6 +546,7 @@ static void attention_tile(void *arg, int64_t tile)
         .scale = job->args->scale,
         .window = job->args->window,
         .kv_head = job->layer + (size_t)h * kv->head_bytes,
+        .head_bytes = kv->head_bytes,
         .block_bytes = kv->block_bytes,
     };
     while (r < end) {

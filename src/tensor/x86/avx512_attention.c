@@ -47,13 +47,17 @@ enum {
 };
 
 /* score [n][32] = scale q k^T for one tile, times log2 e so that powers are of 2. */
-TENSOR_INLINE void tile_scores(const struct attend *s, const uint8_t *keys, int64_t head_dim,
-                               float scale, __m512 score[PAIRS][2], const int n)
+TENSOR_INLINE void tile_scores(const struct attend *s, const uint8_t *keys, const uint8_t *next,
+                               int64_t head_dim, float scale, __m512 score[PAIRS][2], const int n)
 {
 #pragma GCC unroll 8
     for (int i = 0; i < n; i++)
         score[i][0] = score[i][1] = _mm512_setzero_ps();
     for (int64_t d = 0; d < head_dim; d++) {
+        if (n <= 4) {
+            _mm_prefetch((const char *)next + 128 * d, _MM_HINT_T0);
+            _mm_prefetch((const char *)next + 128 * d + 64, _MM_HINT_T0);
+        }
         __m512 k0 = avx512_load_f16(keys + (size_t)d * 64);
         __m512 k1 = avx512_load_f16(keys + (size_t)d * 64 + 32);
 #pragma GCC unroll 8
@@ -169,7 +173,7 @@ TENSOR_INLINE void attend_pairs(struct attend *s, const struct tensor_heads *hea
         const uint8_t *head = attend_head(heads, first);
         __m512 score[PAIRS][2];
         uint32_t seen[PAIRS];
-        tile_scores(s, head, head_dim, heads->scale, score, n);
+        tile_scores(s, head, attend_next(heads, first, s), head_dim, heads->scale, score, n);
 #pragma GCC unroll 8
         for (int i = 0; i < n; i++) {
             seen[i] = attend_seen(s, i, first);
@@ -179,15 +183,17 @@ TENSOR_INLINE void attend_pairs(struct attend *s, const struct tensor_heads *hea
     }
 }
 
-static void attend_8(struct attend *s, const struct tensor_heads *heads)
-{
-    attend_pairs(s, heads, 8);
-}
-
-static void attend_4(struct attend *s, const struct tensor_heads *heads)
-{
-    attend_pairs(s, heads, 4);
-}
+#define ATTEND(n)                                                                                  \
+    static void attend_##n(struct attend *s, const struct tensor_heads *heads)                     \
+    {                                                                                              \
+        attend_pairs(s, heads, n);                                                                 \
+    }
+ATTEND(1)
+ATTEND(2)
+ATTEND(3)
+ATTEND(4)
+ATTEND(6)
+ATTEND(8)
 
 static void store_pair(const struct attend *s, int i, int64_t head_dim)
 {
@@ -200,13 +206,13 @@ static void store_pair(const struct attend *s, int i, int64_t head_dim)
 void attention_avx512(float *out, const float *q, int64_t n_rows, int64_t pos,
                       const struct tensor_heads *heads)
 {
+    static void (*const by_pairs[PAIRS])(struct attend *, const struct tensor_heads *) = {
+        attend_1, attend_2, attend_3, attend_4, attend_6, attend_6, attend_8, attend_8
+    };
     struct attend s;
     for (int64_t first = 0; first < n_rows * heads->group;) {
         int64_t n = attend_take(&s, PAIRS, first, out, q, n_rows, pos, heads);
-        if (n > 4)
-            attend_8(&s, heads);
-        else
-            attend_4(&s, heads);
+        by_pairs[n - 1](&s, heads);
         for (int i = 0; i < n; i++)
             store_pair(&s, i, heads->head_dim);
         first += n;
