@@ -14,7 +14,7 @@
 
 #define MODEL "models/smollm2-135m-instruct-q4_1.gguf"
 
-static const struct tensor_limits g_limits = { 27e9, 880e9, 220e9 };
+static const struct tensor_limits g_limits = { 27e9, 880e9, 220e9, 0 };
 static struct model *g_model;
 
 static void setup(void)
@@ -71,7 +71,7 @@ END_TEST
 
 START_TEST(small_chunks_read_the_weights_again)
 {
-    const struct tensor_limits slow_memory = { 1e6, 880e9, 220e9 };
+    const struct tensor_limits slow_memory = { 1e6, 880e9, 220e9, 0 };
     double once = model_cost_prefill(g_model, &slow_memory, 256, 0, 256);
     near(model_cost_prefill(g_model, &slow_memory, 256, 0, 64), 4 * once);
 }

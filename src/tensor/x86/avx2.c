@@ -1,4 +1,5 @@
 /* The instruction set AVX2 with FMA and F16C: packed.h has the forms, avx2_*.c the kernels. */
+#include "tensor/packed.h"
 #include "tensor/x86/kernels.h"
 #include "tensor/x86/x86.h"
 

@@ -4,8 +4,8 @@
 /* For the avx2_*.c files only, which are compiled for AVX2, FMA and F16C: what they share. */
 #include <immintrin.h>
 
+#include "tensor/packed.h"
 #include "tensor/x86/kernels.h"
-#include "tensor/x86/x86.h"
 
 /* The lanes of a tail: all ones in the first `left` of 8. */
 TENSOR_INLINE __m256i avx2_tail(int64_t left)

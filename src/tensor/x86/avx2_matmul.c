@@ -83,6 +83,33 @@ TENSOR_INLINE __m128i store_bytes(uint8_t *out, const __m256i q[4])
     return _mm_unpacklo_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
 }
 
+TENSOR_INLINE void store_offsets(uint8_t *row, size_t at, size_t at16, size_t b, __m128i sums)
+{
+    int sum = _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_shuffle_epi32(sums, 1)));
+    int offset = -128 * sum;
+    __builtin_memcpy(row + at + 4 * b, &offset, 4);
+    __m128i offset16 = _mm_slli_epi32(_mm_sub_epi32(_mm_setzero_si128(), sums), 7);
+    _mm_storel_epi64((__m128i *)(void *)(row + at16 + 8 * b), offset16);
+}
+
+/*
+ * Writes what follows from a block's scale and the sums of p and r in its halves, the first two
+ * lanes of each.
+ */
+TENSOR_INLINE void store_sums(uint8_t *row, const struct act_layout *a, size_t b, float scale,
+                              __m128i sums, __m128i rest_sums)
+{
+    __builtin_memcpy(row + a->scale + 4 * b, &scale, 4);
+    store_offsets(row, a->offset, a->offset16, b, sums);
+    store_offsets(row, a->rest_offset, a->rest_offset16, b, rest_sums);
+    __m128 rest = _mm_mul_ps(_mm_cvtepi32_ps(rest_sums), _mm_set1_ps(ACT_REST_SCALE));
+    __m128 halves = _mm_add_ps(_mm_cvtepi32_ps(sums), rest);
+    _mm_storel_pi((__m64 *)(void *)(row + a->scaled_sum16 + 8 * b),
+                  _mm_mul_ps(halves, _mm_set1_ps(scale)));
+    float scaled = scale * _mm_cvtss_f32(_mm_add_ss(halves, _mm_shuffle_ps(halves, halves, 1)));
+    __builtin_memcpy(row + a->scaled_sum + 4 * b, &scaled, 4);
+}
+
 /* As act_prepare_avx512, to the bit. */
 void act_prepare_avx2(void *act, const float *x, int64_t n)
 {
@@ -116,7 +143,7 @@ void act_prepare_avx2(void *act, const float *x, int64_t n)
         } else {
             memset(rest, 0, PACKED_BLOCK);
         }
-        x86_act_sums(row, &a, b, finite ? max / 127.0f : NAN, sums, rest_sums);
+        store_sums(row, &a, b, finite ? max / 127.0f : NAN, sums, rest_sums);
     }
 }
 

@@ -7,9 +7,8 @@
  */
 #include <immintrin.h>
 
-#include "tensor/isa.h"
+#include "tensor/packed.h"
 #include "tensor/x86/kernels.h"
-#include "tensor/x86/x86.h"
 
 /* The lanes of a tail: the first `left` of 16. */
 TENSOR_INLINE __mmask16 avx512_tail(int64_t left)

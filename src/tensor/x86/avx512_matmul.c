@@ -15,8 +15,6 @@
  * share in the minima is in s*sum(p) already. The same instructions for 1 row and for many: hence
  * an output's bits do not depend on the batch.
  */
-#include <float.h>
-#include <math.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -29,86 +27,6 @@ enum {
     ROWS = 12,
     ROWS_SPLIT = 8
 };
-
-/* ---- activations ---- */
-
-/* The block of 32 that begins `left` before the end of a row, zeros behind it. */
-TENSOR_INLINE void load_block(__m512 v[2], const float *x, int64_t left)
-{
-    v[0] = _mm512_maskz_loadu_ps(avx512_tail(left), x);
-    v[1] = _mm512_maskz_loadu_ps(avx512_tail(left > 16 ? left - 16 : 0), x + 16);
-}
-
-/* Sum of squares, in 16 lanes, then the tree of avx512_sum. */
-TENSOR_INLINE float energy_of(const float *x, int64_t n)
-{
-    __m512 sum = _mm512_setzero_ps();
-    for (int64_t k = 0; k < n; k += PACKED_BLOCK) {
-        __m512 v[2];
-        load_block(v, x + k, n - k);
-        sum = _mm512_fmadd_ps(v[0], v[0], sum);
-        sum = _mm512_fmadd_ps(v[1], v[1], sum);
-    }
-    return avx512_sum(sum);
-}
-
-/* Stores 32 values as bytes; the sums of their halves in the first two lanes. */
-TENSOR_INLINE __m128i store_bytes(uint8_t *out, __m512i q0, __m512i q1)
-{
-    __m256i p = _mm256_setr_m128i(_mm512_cvtsepi32_epi8(q0), _mm512_cvtsepi32_epi8(q1));
-    _mm256_storeu_si256((__m256i *)(void *)out, p);
-    /* Four sums of each half, added. */
-    __m256i sums = _mm256_dpbusd_epi32(_mm256_setzero_si256(), _mm256_set1_epi8(1), p);
-    sums = _mm256_hadd_epi32(sums, sums);
-    sums = _mm256_hadd_epi32(sums, sums);
-    return _mm_unpacklo_epi32(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
-}
-
-/* (t - q) * 254 to nearest: what rounding t to q left. */
-TENSOR_INLINE __m512i rest_of(__m512 t, __m512i q)
-{
-    __m512 rest = _mm512_sub_ps(t, _mm512_cvtepi32_ps(q));
-    return _mm512_cvtps_epi32(_mm512_mul_ps(rest, _mm512_set1_ps(254.0f)));
-}
-
-/*
- * Scale max|x|/127, p = x * (127 / max|x|) rounded to nearest even. A block so small that
- * 127 / max overflows counts as zeros. One with a NaN or an infinity gets the scale NaN,
- * which reaches every output of the row.
- */
-void act_prepare_avx512(void *act, const float *x, int64_t n)
-{
-    size_t blocks = (size_t)((n + PACKED_BLOCK - 1) / PACKED_BLOCK);
-    const struct act_layout a = act_layout_of(n);
-    uint8_t *row = act;
-    float energy = energy_of(x, n);
-    memset(row + a.has_rest, 0, a.row_bytes - a.has_rest);
-    for (size_t b = 0; b < blocks; b++) {
-        __m512 v[2];
-        load_block(v, x + b * PACKED_BLOCK, n - (int64_t)b * PACKED_BLOCK);
-        float max = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(v[0]), _mm512_abs_ps(v[1])));
-        bool finite = _mm512_cmp_ps_mask(v[0], v[1], _CMP_UNORD_Q) == 0 && max <= FLT_MAX;
-        float inverse = 127.0f / max;
-        if (!finite || inverse > FLT_MAX) {
-            v[0] = v[1] = _mm512_setzero_ps();
-            inverse = 0;
-        }
-        __m512 t0 = _mm512_mul_ps(v[0], _mm512_set1_ps(inverse));
-        __m512 t1 = _mm512_mul_ps(v[1], _mm512_set1_ps(inverse));
-        __m512i q0 = _mm512_cvtps_epi32(t0);
-        __m512i q1 = _mm512_cvtps_epi32(t1);
-        __m128i sums = store_bytes(row + b * PACKED_BLOCK, q0, q1);
-        __m128i rest_sums = _mm_setzero_si128();
-        uint8_t *rest = row + a.rest + b * PACKED_BLOCK;
-        if (act_has_rest(max, energy)) {
-            rest_sums = store_bytes(rest, rest_of(t0, q0), rest_of(t1, q1));
-            row[a.has_rest + b / 8] |= (uint8_t)(1u << b % 8);
-        } else {
-            memset(rest, 0, PACKED_BLOCK);
-        }
-        x86_act_sums(row, &a, b, finite ? max / 127.0f : NAN, sums, rest_sums);
-    }
-}
 
 /* ---- quantised weights ---- */
 
