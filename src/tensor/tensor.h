@@ -23,7 +23,7 @@
 struct tensor_isa; /* tensor/isa.h */
 
 /*
- * The kernels by name ("ref", "avx2", "avx512vnni", "neon"), or the best this CPU has for NULL or "".
+ * The kernels by name ("ref", "avx2", "avx512vnni", "amx", "neon"), or the best this CPU has for NULL or "".
  * E_UNSUPPORTED with a line that lists what there is.
  */
 enum base_err tensor_isa_find(const char *name, const struct tensor_isa **out,

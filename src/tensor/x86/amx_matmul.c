@@ -9,7 +9,9 @@
  * The words of packed codes, four inputs of an output side by side, are the layout that the
  * second operand wants. Blocks come in chunks, so that panels have a size; sums wait in y.
  *
- * Tile registers and vectors do not overlap: one after the other is as fast as any mixture.
+ * While tile instructions are in flight, vectors are multiplied at half the speed: the tiles' work
+ * is hidden behind that of the scales, finer or coarser mixtures are no faster, and rests come after
+ * all tiles of a job.
  */
 #include <string.h>
 
@@ -20,7 +22,7 @@ enum {
     TILE = AVX512_TILE,
     GROUP = 16,  /* rows of a panel */
     GROUPS = 4,  /* panels at a time */
-    CHUNK = 64,  /* blocks at a time: as many as a word of has_rest has bits */
+    CHUNK = 64,  /* blocks at a time */
     AT_ONCE = 2, /* blocks whose integers wait to be added */
     FEW = 12     /* rows that are faster without where no others are */
 };
@@ -58,7 +60,7 @@ struct part {
     struct act_layout at;
     int64_t row; /* the first */
     int64_t n_rows;
-    int64_t block; /* the first, a multiple of CHUNK */
+    int64_t block; /* the first: a multiple of CHUNK, so that no group of blocks is cut */
     int64_t n_blocks;
 };
 
@@ -72,13 +74,19 @@ TENSOR_INLINE const uint8_t *act_row(const struct part *p, int64_t r)
     return (const uint8_t *)p->job->act + (size_t)(p->row + r) * p->at.row_bytes;
 }
 
+TENSOR_INLINE int64_t panels_of(const struct part *p)
+{
+    return (p->n_rows + GROUP - 1) / GROUP;
+}
+
 /* ---- panels ---- */
 
+/* Whole panels: past the last row the last one again. */
 static void fill_panels(struct work *work, const struct part *p, int parts)
 {
     const size_t sums = parts == 2 ? p->at.scaled_sum16 : p->at.scaled_sum;
-    for (int64_t r = 0; r < p->n_rows; r++) {
-        const uint8_t *row = act_row(p, r);
+    for (int64_t r = 0; r < panels_of(p) * GROUP; r++) {
+        const uint8_t *row = act_row(p, r < p->n_rows ? r : p->n_rows - 1);
         struct panel_block *out = work->panel[r / GROUP];
         for (int64_t i = 0; i < p->n_blocks; i++, out++) {
             int64_t b = p->block + i;
@@ -167,10 +175,9 @@ struct ahead {
 TENSOR_INLINE struct ahead ahead_of(const enum tensor_type type, const struct part *p, int64_t tile,
                                     int64_t g)
 {
-    const int64_t groups = (p->n_rows + GROUP - 1) / GROUP;
     const size_t chunk = packed_tile_bytes(type, p->n_blocks * PACKED_BLOCK, TILE);
     const size_t before = packed_tile_bytes(type, p->block * PACKED_BLOCK, TILE);
-    const size_t share = chunk / (size_t)groups;
+    const size_t share = chunk / (size_t)panels_of(p);
     return (struct ahead){ packed_tile(p->job, type, tile + 1, TILE) + before + (size_t)g * share,
                            share / (size_t)p->n_blocks + 1 };
 }
@@ -242,7 +249,7 @@ TENSOR_INLINE void some_rows(struct work *work, const enum tensor_type type, str
         for (int64_t t = job->tile_first; t < job->tile_end; t++) {
             unpack(work->tile, type, packed_tile(job, type, t, TILE), p);
             float *y = job->y + p->row * job->W->n_out + t * TILE;
-            for (int64_t g = 0; g * GROUP < p->n_rows; g++)
+            for (int64_t g = 0; g < panels_of(p); g++)
                 group_add(y + g * GROUP * job->W->n_out, work, type, p, t, g);
         }
     }

@@ -36,13 +36,6 @@ struct rows {
     struct act_layout at;
 };
 
-/* Where the bytes of rows are that meet the weights, and -128 * their sums. */
-struct bytes {
-    size_t at;
-    size_t offset;
-    size_t offset16;
-};
-
 /* Whether the integers of inputs 0..15 and 16..31 are summed apart. */
 TENSOR_INLINE bool is_split(const struct tensor_form form, const int n)
 {
@@ -52,15 +45,15 @@ TENSOR_INLINE bool is_split(const struct tensor_form form, const int n)
 /* The integers of block `b`: the dots of inputs 0..15 and 16..31, or of all in dot0. */
 TENSOR_INLINE void block_dots(__m512i dot0[ROWS], __m512i dot1[ROWS], const struct tensor_form form,
                               __m512i table, const uint8_t *w, int64_t b, const struct rows *a,
-                              const struct bytes bytes, const int n)
+                              const uint8_t *const p[ROWS], const int n)
 {
 #pragma GCC unroll 12
     for (int r = 0; r < n; r++) {
         const bool halves = form.scale_len == 16;
         const uint8_t *row = a->row[r];
-        dot0[r] = avx512_dot_start(form, halves ? act_i32(row, bytes.offset16, 2 * b)
-                                                : act_i32(row, bytes.offset, b));
-        dot1[r] = halves ? avx512_dot_start(form, act_i32(row, bytes.offset16, 2 * b + 1))
+        dot0[r] = avx512_dot_start(form, halves ? act_i32(row, a->at.offset16, 2 * b)
+                                                : act_i32(row, a->at.offset, b));
+        dot1[r] = halves ? avx512_dot_start(form, act_i32(row, a->at.offset16, 2 * b + 1))
                          : _mm512_setzero_si512();
     }
 #pragma GCC unroll 4
@@ -75,13 +68,11 @@ TENSOR_INLINE void block_dots(__m512i dot0[ROWS], __m512i dot1[ROWS], const stru
         }
 #pragma GCC unroll 12
         for (int r = 0; r < n; r++)
-            dot0[r] =
-                avx512_add_dot4(dot0[r], q0, a->row[r] + bytes.at + b * PACKED_BLOCK + 4 * j0);
+            dot0[r] = avx512_add_dot4(dot0[r], q0, p[r] + 4 * j0);
         __m512i *dots = is_split(form, n) ? dot1 : dot0;
 #pragma GCC unroll 12
         for (int r = 0; r < n; r++)
-            dots[r] =
-                avx512_add_dot4(dots[r], q1, a->row[r] + bytes.at + b * PACKED_BLOCK + 4 * j1);
+            dots[r] = avx512_add_dot4(dots[r], q1, p[r] + 4 * j1);
     }
 }
 
@@ -128,7 +119,10 @@ TENSOR_INLINE void tile_blocks(__m512 *sum, const enum tensor_type type, const u
     const struct tensor_form form = tensor_form(type);
     const __m512i table = avx512_table(form);
     const int count = packed_group_blocks(type);
-    const struct bytes p = { 0, a->at.offset, a->at.offset16 };
+    const uint8_t *p[ROWS];
+#pragma GCC unroll 12
+    for (int r = 0; r < n; r++)
+        p[r] = a->row[r];
     for (int64_t first = 0; first < n_blocks; first += count, w += packed_group_bytes(type, TILE)) {
         const uint8_t *codes_at = w + packed_codes_at(type, TILE);
         const uint8_t *sc = w + packed_sc_at(type, TILE);
@@ -142,6 +136,12 @@ TENSOR_INLINE void tile_blocks(__m512 *sum, const enum tensor_type type, const u
             __m512i dot0[ROWS];
             __m512i dot1[ROWS];
             block_dots(dot0, dot1, form, table, codes_at, b, a, p, n);
+#pragma GCC unroll 12
+            for (int r = 0; r < n; r++) {
+                p[r] += PACKED_BLOCK;
+                if (form.bits < 8 && form.scale_len == 32) /* base and index make two of one */
+                    __asm__("" : "+r"(p[r]));
+            }
             __asm__ volatile("" ::: "memory"); /* not earlier: registers, and a step back */
             if (!form.has_scales)
                 g = avx512_load_group(type, w);
