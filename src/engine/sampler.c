@@ -4,6 +4,7 @@
 #include <float.h>
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "base/random.h"
@@ -11,7 +12,8 @@
 
 enum {
     BLOCK = 64, /* logits whose largest is kept, so that whole blocks can be passed over */
-    LANES = 8
+    LANES = 4,
+    AHEAD = 1024 /* logits between what is looked at and what is fetched */
 };
 
 static int32_t block_count(int32_t vocab)
@@ -63,39 +65,60 @@ static double xtc_uniform(uint64_t key)
 
 /* ---- looking at the logits ---- */
 
+typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t masks __attribute__((vector_size(LANES * sizeof(int32_t))));
+
+/* a where it is larger, b elsewhere and where a is NaN. */
+static inline lanes larger_lanes(lanes a, lanes b)
+{
+    masks m = a > b;
+    return (lanes)(((masks)a & m) | ((masks)b & ~m));
+}
+
+/*
+ * The largest of `count` <= BLOCK logits. *nothing becomes NaN if one is not finite. What comes
+ * next is fetched: other threads have written half of it.
+ */
+static inline float block_top(const float *logits, int32_t count, lanes *nothing)
+{
+    lanes top[2];
+    for (int32_t i = 0; i < 2 * LANES; i++)
+        top[i / LANES][i % LANES] = -INFINITY;
+    int32_t i = 0;
+    for (; i + 2 * LANES <= count; i += 2 * LANES) {
+        lanes l[2];
+        memcpy(l, logits + i, sizeof l);
+        top[0] = larger_lanes(l[0], top[0]);
+        top[1] = larger_lanes(l[1], top[1]);
+        *nothing += l[0] * 0.0f + l[1] * 0.0f;
+        __builtin_prefetch(logits + i + AHEAD);
+    }
+    top[0] = larger_lanes(top[0], top[1]);
+    for (; i < count; i++) {
+        top[0][0] = logits[i] > top[0][0] ? logits[i] : top[0][0];
+        (*nothing)[0] += logits[i] * 0.0f;
+    }
+    for (int lane = 1; lane < LANES; lane++)
+        top[0][0] = top[0][lane] > top[0][0] ? top[0][lane] : top[0][0];
+    return top[0][0];
+}
+
 /*
  * The largest logit, and that of each block into `tops`. *sum becomes 0 if all are finite and
- * NaN if one is not. Lanes, so that the compiler can use vectors.
+ * NaN if one is not.
  */
 static float scan(const float *logits, int32_t vocab, float *tops, float *sum)
 {
-    float nothing[LANES] = { 0 };
+    lanes nothing = { 0 };
     float max = -INFINITY;
     for (int32_t at = 0; at < vocab; at += BLOCK) {
-        int32_t end = at + BLOCK < vocab ? at + BLOCK : vocab;
-        int32_t i = at;
-        float top[LANES];
-        for (int lane = 0; lane < LANES; lane++)
-            top[lane] = -INFINITY;
-        for (; i + LANES <= end; i += LANES) {
-            for (int lane = 0; lane < LANES; lane++) {
-                float l = logits[i + lane];
-                top[lane] = l > top[lane] ? l : top[lane];
-                nothing[lane] += l * 0.0f;
-            }
-        }
-        for (; i < end; i++) {
-            top[0] = logits[i] > top[0] ? logits[i] : top[0];
-            nothing[0] += logits[i] * 0.0f;
-        }
-        for (int lane = 1; lane < LANES; lane++)
-            top[0] = top[lane] > top[0] ? top[lane] : top[0];
-        tops[at / BLOCK] = top[0];
-        max = top[0] > max ? top[0] : max;
+        float top = block_top(logits + at, at + BLOCK < vocab ? BLOCK : vocab - at, &nothing);
+        tops[at / BLOCK] = top;
+        max = top > max ? top : max;
     }
-    for (int lane = 1; lane < LANES; lane++)
-        nothing[0] += nothing[lane];
-    *sum = nothing[0];
+    *sum = 0;
+    for (int lane = 0; lane < LANES; lane++)
+        *sum += nothing[lane];
     return max;
 }
 
