@@ -4,15 +4,14 @@
 #include <float.h>
 #include <math.h>
 #include <stddef.h>
-#include <string.h>
 
 #include "base/mem.h"
 #include "base/random.h"
 #include "engine/sampler_int.h"
+#include "engine/sampler_lanes.h"
 
 enum {
-    BLOCK = 64, /* logits whose largest is kept, so that whole blocks can be passed over */
-    LANES = 4,
+    BLOCK = 64,  /* logits whose largest is kept, so that whole blocks can be passed over */
     AHEAD = 1024 /* logits between what is looked at and what is fetched */
 };
 
@@ -27,11 +26,12 @@ enum base_err engine_sampler_init(struct engine_sampler *s, int32_t vocab)
     *s = (struct engine_sampler){ .vocab = vocab };
     s->logits = mem_alloc(MEM_ENGINE, count * sizeof *s->logits);
     s->tops = mem_alloc(MEM_ENGINE, (size_t)block_count(vocab) * sizeof *s->tops);
+    s->masses = mem_alloc(MEM_ENGINE, (size_t)block_count(vocab) * sizeof *s->masses);
     s->left = mem_alloc(MEM_ENGINE, count * sizeof *s->left);
     s->close = mem_alloc(MEM_ENGINE, count * sizeof *s->close);
     s->counts = mem_calloc(MEM_ENGINE, count, sizeof *s->counts);
     s->repeats = mem_alloc(MEM_ENGINE, ENGINE_REPEAT_MAX * sizeof *s->repeats);
-    if (s->logits && s->tops && s->left && s->close && s->counts && s->repeats)
+    if (s->logits && s->tops && s->masses && s->left && s->close && s->counts && s->repeats)
         return OK;
     engine_sampler_fini(s);
     return E_NOMEM;
@@ -41,6 +41,7 @@ void engine_sampler_fini(struct engine_sampler *s)
 {
     mem_free(s->logits);
     mem_free(s->tops);
+    mem_free(s->masses);
     mem_free(s->left);
     mem_free(s->close);
     mem_free(s->counts);
@@ -65,35 +66,22 @@ static double xtc_uniform(uint64_t key)
 
 /* ---- looking at the logits ---- */
 
-typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
-typedef int32_t masks __attribute__((vector_size(LANES * sizeof(int32_t))));
-
-/* a where it is larger, b elsewhere and where a is NaN. */
-static inline lanes larger_lanes(lanes a, lanes b)
-{
-    masks m = a > b;
-    return (lanes)(((masks)a & m) | ((masks)b & ~m));
-}
-
 /*
  * The largest of `count` <= BLOCK logits. *nothing becomes NaN if one is not finite. What comes
  * next is fetched: other threads have written half of it.
  */
 static inline float block_top(const float *logits, int32_t count, lanes *nothing)
 {
-    lanes top[2];
-    for (int32_t i = 0; i < 2 * LANES; i++)
-        top[i / LANES][i % LANES] = -INFINITY;
+    lanes top[2] = { lanes_of(-INFINITY), lanes_of(-INFINITY) };
     int32_t i = 0;
     for (; i + 2 * LANES <= count; i += 2 * LANES) {
-        lanes l[2];
-        memcpy(l, logits + i, sizeof l);
-        top[0] = larger_lanes(l[0], top[0]);
-        top[1] = larger_lanes(l[1], top[1]);
+        lanes l[2] = { lanes_load(logits + i), lanes_load(logits + i + LANES) };
+        top[0] = lanes_max(l[0], top[0]);
+        top[1] = lanes_max(l[1], top[1]);
         *nothing += l[0] * 0.0f + l[1] * 0.0f;
         __builtin_prefetch(logits + i + AHEAD);
     }
-    top[0] = larger_lanes(top[0], top[1]);
+    top[0] = lanes_max(top[0], top[1]);
     for (; i < count; i++) {
         top[0][0] = logits[i] > top[0][0] ? logits[i] : top[0][0];
         (*nothing)[0] += logits[i] * 0.0f;
@@ -263,6 +251,74 @@ static struct engine_candidate pick(const struct engine_candidates *c, double to
     return left[i];
 }
 
+/* ---- drawing from all ---- */
+
+/* Whether no step drops anything but what weighs nothing. */
+static bool keeps_all(const struct valet_sampling *p)
+{
+    return !p->mirostat && p->top_k == 0 && !(p->top_n_sigma > 0) && !is_fraction(p->typical_p) &&
+           !is_fraction(p->top_p) && !(p->min_p > 0) && !(p->xtc_probability > 0);
+}
+
+/* e^((l - max) / temperature) of a block of logits, 0 below `lowest` and past `count`. Their sum. */
+static double block_weights(const float *logits, int32_t count, float max, float lowest,
+                            float temperature, float weights[BLOCK])
+{
+    float padded[BLOCK];
+    if (count < BLOCK) {
+        for (int32_t i = 0; i < BLOCK; i++)
+            padded[i] = i < count ? logits[i] : -INFINITY;
+        logits = padded;
+    }
+    lanes sum = { 0 };
+    for (int32_t i = 0; i < BLOCK; i += LANES) {
+        lanes l = lanes_load(logits + i);
+        lanes w = lanes_where(l >= lowest, lanes_exp((l - max) / temperature));
+        memcpy(weights + i, &w, sizeof w);
+        sum += w;
+    }
+    return lanes_sum(sum);
+}
+
+/* Inverse CDF in the order of ids, over blocks first: nothing is gathered. */
+static int32_t draw_from_all(struct engine_sampler *s, const float *logits, float max,
+                             const struct valet_sampling *p, double u)
+{
+    const float lowest = weightless(max, p);
+    const int32_t blocks = block_count(s->vocab);
+    float weights[BLOCK];
+    double total = 0;
+    for (int32_t b = 0; b < blocks; b++) {
+        int32_t count = s->vocab - b * BLOCK < BLOCK ? s->vocab - b * BLOCK : BLOCK;
+        s->masses[b] = s->tops[b] < lowest ? 0
+                                           : block_weights(logits + b * BLOCK, count, max, lowest,
+                                                           p->temperature, weights);
+        total += s->masses[b];
+    }
+    double rest = u * total;
+    int32_t at = 0; /* the block; the last with a mass if rounding left a little over */
+    for (int32_t b = 0; b < blocks; b++) {
+        if (s->masses[b] == 0)
+            continue;
+        at = b;
+        if (rest < s->masses[b])
+            break;
+        rest -= s->masses[b];
+    }
+    int32_t count = s->vocab - at * BLOCK < BLOCK ? s->vocab - at * BLOCK : BLOCK;
+    block_weights(logits + at * BLOCK, count, max, lowest, p->temperature, weights);
+    int32_t id = 0;
+    for (int32_t i = 0; i < count; i++) {
+        if (weights[i] == 0)
+            continue;
+        id = at * BLOCK + i;
+        rest -= (double)weights[i];
+        if (rest < 0)
+            break;
+    }
+    return id;
+}
+
 bool engine_sample(struct engine_sampler *s, const float *logits, const struct engine_draw *d,
                    int32_t *id)
 {
@@ -283,6 +339,10 @@ bool engine_sample(struct engine_sampler *s, const float *logits, const struct e
         return true;
     }
     uint64_t key = draw_key(p->seed, d->choice, d->position);
+    if (keeps_all(p)) {
+        *id = draw_from_all(s, logits, max, p, random_unit(key));
+        return true;
+    }
     struct engine_candidates c = { .s = s, .logits = logits, .max = max };
     gather(&c, lowest_logit(&c, p));
     take_steps(&c, d, key);

@@ -29,6 +29,7 @@ struct engine_sampler {
     int32_t vocab;
     float *logits;                  /* [vocab] after bias, masks, penalties; masked: -inf */
     float *tops;                    /* [(vocab + 63) / 64] the largest of each 64 logits */
+    double *masses;                 /* [(vocab + 63) / 64] the weight of each 64 */
     struct engine_candidate *left;  /* [vocab] what the steps have left, in the order of ids */
     struct engine_candidate *close; /* [vocab] those that must be put in order */
     struct engine_count *counts;    /* [vocab] */

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "engine/sampler_int.h"
+#include "engine/sampler_lanes.h"
 
 enum {
     BINS = 1024,
@@ -151,13 +152,13 @@ static void find_max(struct engine_candidates *p)
 
 /* ---- the steps ---- */
 
-/* On its own: across calls of expf the sum would live in memory, which is slow. */
-__attribute__((noinline)) static double add_weights(double sum, const struct engine_candidate *c,
-                                                    int32_t count)
+/* e^x for `count` <= WEIGHTS of them. */
+static void exp_of(float x[WEIGHTS], int32_t count)
 {
-    for (int32_t i = 0; i < count; i++)
-        sum += (double)c[i].weight;
-    return sum;
+    for (int32_t i = 0; i < count; i += LANES) {
+        lanes v = lanes_exp(lanes_load(x + i));
+        memcpy(x + i, &v, sizeof v);
+    }
 }
 
 double engine_weigh(struct engine_candidates *p, float temperature)
@@ -166,9 +167,14 @@ double engine_weigh(struct engine_candidates *p, float temperature)
     for (int32_t at = 0; at < p->count; at += WEIGHTS) {
         struct engine_candidate *c = p->s->left + at;
         int32_t count = p->count - at < WEIGHTS ? p->count - at : WEIGHTS;
+        float weights[WEIGHTS] = { 0 };
         for (int32_t i = 0; i < count; i++)
-            c[i].weight = expf((c[i].rank - p->max) / temperature);
-        total = add_weights(total, c, count);
+            weights[i] = (c[i].rank - p->max) / temperature;
+        exp_of(weights, count);
+        for (int32_t i = 0; i < count; i++) {
+            c[i].weight = weights[i];
+            total += (double)weights[i];
+        }
     }
     return total;
 }
@@ -198,19 +204,33 @@ void engine_keep_top_p(struct engine_candidates *p, float mass)
 
 float engine_top_p_lowest(const float *logits, int32_t vocab, float max, float mass, double *total)
 {
-    double bins[BINS] = { 0 };
-    double sum = 0;
-    for (int32_t i = 0; i < vocab; i++) {
-        if (max - logits[i] > ENGINE_FAR)
-            continue;
-        double w = (double)expf(logits[i] - max);
-        bins[bin_of(logits[i], max)] += w;
-        sum += w;
+    static const float distances[] = { 1, 2, 4, 8, 16, ENGINE_FAR };
+    enum {
+        COUNT = sizeof distances / sizeof distances[0]
+    };
+    double sums[COUNT] = { 0 }; /* of the weights no farther than that from the largest */
+    for (int32_t at = 0; at < vocab; at += WEIGHTS) {
+        int32_t count = vocab - at < WEIGHTS ? vocab - at : WEIGHTS;
+        float padded[WEIGHTS];
+        for (int32_t i = 0; count < WEIGHTS && i < WEIGHTS; i++)
+            padded[i] = i < count ? logits[at + i] : -INFINITY;
+        const float *from = count < WEIGHTS ? padded : logits + at;
+        lanes sum[COUNT] = { 0 };
+        for (int32_t i = 0; i < WEIGHTS; i += LANES) {
+            lanes x = lanes_load(from + i) - max;
+            lanes w = lanes_exp(x);
+            for (int k = 0; k < COUNT; k++)
+                sum[k] += lanes_where(x >= -distances[k], w);
+        }
+        for (int k = 0; k < COUNT; k++)
+            sums[k] += lanes_sum(sum[k]);
     }
-    double before;
-    int last = last_bin(bins, (double)mass * sum, &before);
-    *total = sum;
-    return last < BINS - 1 ? max - (float)(last + 1) / BINS_PER_NAT : -FLT_MAX;
+    *total = sums[COUNT - 1];
+    for (int k = 0; k < COUNT; k++) {
+        if (sums[k] > (double)mass * *total * 1.0001) /* more than rounding can take away */
+            return max - distances[k];
+    }
+    return -FLT_MAX;
 }
 
 /*
