@@ -18,6 +18,7 @@
 #include "base/lock.h"
 #include "base/mem.h"
 #include "engine/engine_int.h"
+#include "tensor/team.h"
 
 enum {
     ROWS_MAX = 256,
@@ -90,6 +91,7 @@ static enum valet_err plan(struct valet_engine *e, const struct valet_engine_opt
     e->out_max = e->rows_max + PROMPT_LOGITS_MAX;
     e->itl_target_ns = (uint64_t)options->itl_target_ms * 1000000u;
     e->speculates = options->speculation;
+    e->vocab = p->vocab;
     e->context =
         options->context > 0 && options->context < p->context ? options->context : p->context;
     size_t block_bytes = tensor_kv_block_bytes(e->model->isa, p->layers, p->kv_heads, p->head_dim);
@@ -134,6 +136,7 @@ static bool allocate(struct valet_engine *e)
     e->prompt_events =
         mem_calloc(MEM_ENGINE, rows * (PROMPT_LOGITS_MAX + 1), sizeof *e->prompt_events);
     e->order = mem_calloc(MEM_ENGINE, rows, sizeof *e->order);
+    e->drawing = mem_calloc(MEM_ENGINE, rows, sizeof *e->drawing);
     e->block_tables = mem_calloc(MEM_ENGINE, rows * table, sizeof *e->block_tables);
     e->texts = mem_calloc(MEM_ENGINE, rows, text);
     e->piece = mem_calloc(MEM_ENGINE, 1, piece);
@@ -142,7 +145,7 @@ static bool allocate(struct valet_engine *e)
     e->row_blocks = mem_calloc(MEM_ENGINE, step_rows, sizeof *e->row_blocks);
     e->out_rows = mem_calloc(MEM_ENGINE, (size_t)e->out_max, sizeof *e->out_rows);
     e->logits = mem_map(MEM_ENGINE, e->logits_bytes);
-    if (!e->seqs || !e->starts || !e->seq_ids || !e->prompt_events || !e->order ||
+    if (!e->seqs || !e->starts || !e->seq_ids || !e->prompt_events || !e->order || !e->drawing ||
         !e->block_tables || !e->texts || !e->piece || !e->ids || !e->pos || !e->row_blocks ||
         !e->out_rows || !e->logits)
         return false;
@@ -164,8 +167,13 @@ static enum base_err init_parts(struct valet_engine *e, uint64_t block_count, bo
         rc = engine_prefix_init(&e->prefix, block_count, prefix_cache);
     if (!rc)
         rc = model_state_init(&e->state, e->model->model, e->step_rows_max, e->out_max);
-    if (!rc)
-        rc = engine_sampler_init(&e->sampler, p->vocab);
+    e->samplers = mem_calloc(MEM_ENGINE, (size_t)team_size(e->model->team), sizeof *e->samplers);
+    if (!rc && !e->samplers)
+        rc = E_NOMEM;
+    while (!rc && e->sampler_count < team_size(e->model->team)) {
+        rc = engine_sampler_init(&e->samplers[e->sampler_count], p->vocab);
+        e->sampler_count += !rc;
+    }
     if (!rc && !allocate(e))
         rc = E_NOMEM;
     return rc;
@@ -200,7 +208,10 @@ void valet_engine_destroy(valet_engine *e)
     tensor_kv_fini(&e->kv);
     engine_prefix_fini(&e->prefix);
     model_state_fini(&e->state);
-    engine_sampler_fini(&e->sampler);
+    while (e->sampler_count > 0)
+        engine_sampler_fini(&e->samplers[--e->sampler_count]);
+    mem_free(e->samplers);
+    mem_free(e->drawing);
     mem_free(e->seqs);
     mem_free(e->starts);
     mem_free(e->seq_ids);

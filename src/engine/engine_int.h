@@ -17,6 +17,7 @@
 enum {
     /* Rows of a step whose logits are wanted for prompt_logprobs, over all sequences. */
     PROMPT_LOGITS_MAX = 32,
+    ENGINE_NONE = -1,    /* no token */
     ENGINE_DRAFT_MAX = 3 /* drafts of a sequence in a step */
 };
 
@@ -95,6 +96,7 @@ struct engine_seq {
     int32_t out_index; /* its first row of logits, -1: none */
     int32_t out_count;
     int32_t drafted; /* of the rows, those of drafts */
+    int32_t drawn;   /* behind the last, ENGINE_NONE: none can be */
 };
 
 struct valet_engine {
@@ -107,6 +109,7 @@ struct valet_engine {
     int32_t chunk_max;
     int32_t step_rows_max; /* rows_max + chunk_max */
     int32_t out_max;       /* rows_max + PROMPT_LOGITS_MAX */
+    int32_t vocab;
     uint64_t itl_target_ns;
     bool speculates;
 
@@ -114,8 +117,10 @@ struct valet_engine {
     struct tensor_kv kv;
     struct engine_prefix prefix;
     struct model_state state;
-    struct engine_sampler sampler;
-    struct engine_seq *seqs; /* [rows_max] */
+    struct engine_sampler *samplers; /* [members of the team] */
+    int sampler_count;
+    struct engine_seq **drawing; /* [rows_max] those that draw one token in this step */
+    struct engine_seq *seqs;     /* [rows_max] */
     int32_t seq_count;
     uint64_t next_order;
     struct valet_start *starts;                /* [rows_max] for source->take */

@@ -260,9 +260,9 @@ static bool keeps_all(const struct valet_sampling *p)
            !is_fraction(p->top_p) && !(p->min_p > 0) && !(p->xtc_probability > 0);
 }
 
-/* e^((l - max) / temperature) of a block of logits, 0 below `lowest` and past `count`. Their sum. */
-static double block_weights(const float *logits, int32_t count, float max, float lowest,
-                            float temperature, float weights[BLOCK])
+/* e^((l - max) / temperature) of a block of logits, 0 past `count`. Their sum. */
+static double block_weights(const float *logits, int32_t count, float max, float inverse,
+                            float weights[BLOCK])
 {
     float padded[BLOCK];
     if (count < BLOCK) {
@@ -272,8 +272,7 @@ static double block_weights(const float *logits, int32_t count, float max, float
     }
     lanes sum = { 0 };
     for (int32_t i = 0; i < BLOCK; i += LANES) {
-        lanes l = lanes_load(logits + i);
-        lanes w = lanes_where(l >= lowest, lanes_exp((l - max) / temperature));
+        lanes w = lanes_exp((lanes_load(logits + i) - max) * inverse);
         memcpy(weights + i, &w, sizeof w);
         sum += w;
     }
@@ -286,13 +285,15 @@ static int32_t draw_from_all(struct engine_sampler *s, const float *logits, floa
 {
     const float lowest = weightless(max, p);
     const int32_t blocks = block_count(s->vocab);
+    float inverse = 1 / p->temperature; /* infinity times nothing were no number */
+    inverse = inverse < FLT_MAX ? inverse : FLT_MAX;
     float weights[BLOCK];
     double total = 0;
     for (int32_t b = 0; b < blocks; b++) {
         int32_t count = s->vocab - b * BLOCK < BLOCK ? s->vocab - b * BLOCK : BLOCK;
-        s->masses[b] = s->tops[b] < lowest ? 0
-                                           : block_weights(logits + b * BLOCK, count, max, lowest,
-                                                           p->temperature, weights);
+        s->masses[b] = s->tops[b] < lowest
+                           ? 0
+                           : block_weights(logits + b * BLOCK, count, max, inverse, weights);
         total += s->masses[b];
     }
     double rest = u * total;
@@ -306,7 +307,7 @@ static int32_t draw_from_all(struct engine_sampler *s, const float *logits, floa
         rest -= s->masses[b];
     }
     int32_t count = s->vocab - at * BLOCK < BLOCK ? s->vocab - at * BLOCK : BLOCK;
-    block_weights(logits + at * BLOCK, count, max, lowest, p->temperature, weights);
+    block_weights(logits + at * BLOCK, count, max, inverse, weights);
     int32_t id = 0;
     for (int32_t i = 0; i < count; i++) {
         if (weights[i] == 0)

@@ -11,7 +11,7 @@
 /*
  * Draws a token from logits. A draw depends on its arguments alone: the random number is a
  * function of (seed, choice, position), so neither the batch nor a recomputation changes it.
- * Engine thread only: the scratch is shared by all sequences. No allocation after init.
+ * One thread at a time: the scratch is shared by all sequences. No allocation after init.
  */
 struct engine_candidate {
     float rank;   /* the logit, but inside typical_p */

@@ -3,7 +3,7 @@
 
 #include "engine/sampler.h"
 
-/* Between the files of the sampler. Engine thread only. */
+/* Between the files of the sampler. */
 
 /* Whether bias, masks, penalties or DRY would change any logit. */
 bool engine_sampler_edits(const struct engine_draw *d);

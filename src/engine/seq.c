@@ -53,7 +53,7 @@ static bool sampling_is_possible(const struct valet_sampling *s, int32_t vocab)
 
 static bool request_is_possible(const struct valet_engine *e, const struct valet_request *r)
 {
-    int32_t vocab = e->sampler.vocab;
+    int32_t vocab = e->vocab;
     if (r->prompt_count < 1 || r->max_new < (r->prompt_logprobs ? 0 : 1))
         return false;
     if (r->prompt_count > e->context - (r->max_new > 0) ||
@@ -132,8 +132,7 @@ static void replay(struct valet_engine *e, struct engine_seq *s,
 void engine_seq_join(struct valet_engine *e, const struct valet_start *start)
 {
     const struct valet_request *r = start->request;
-    if (!request_is_possible(e, r) ||
-        !progress_is_possible(r, &start->progress, e->sampler.vocab)) {
+    if (!request_is_possible(e, r) || !progress_is_possible(r, &start->progress, e->vocab)) {
         e->source->end(e->source->arg, start->work, VALET_END_FAILED,
                        "the request is out of range");
         return;
@@ -337,7 +336,7 @@ void engine_seq_accept(struct valet_engine *e, struct engine_seq *s, int32_t id,
                                  .generated = s->generated,
                                  .logprob = NAN };
     if (r->logprobs) {
-        event.top_count = engine_logprobs(&e->sampler, logits, id, (uint32_t)r->top_logprobs,
+        event.top_count = engine_logprobs(&e->samplers[0], logits, id, (uint32_t)r->top_logprobs,
                                           &event.logprob, s->tops);
         event.top = s->tops;
     }
@@ -368,7 +367,7 @@ bool engine_seq_note_prompt(struct valet_engine *e, struct engine_seq *s, int32_
     p->top_count = 0;
     if (!logits)
         return true;
-    p->top_count = engine_logprobs(&e->sampler, logits, p->id, (uint32_t)s->request->top_logprobs,
-                                   &p->logprob, p->top);
+    p->top_count = engine_logprobs(&e->samplers[0], logits, p->id,
+                                   (uint32_t)s->request->top_logprobs, &p->logprob, p->top);
     return isfinite(p->logprob);
 }

@@ -15,6 +15,7 @@
 #include "base/atom.h"
 #include "base/clock.h"
 #include "engine/engine_int.h"
+#include "tensor/team.h"
 
 enum {
     CHUNK_MIN = 16,       /* prompt rows of a step, however slow it is: prompts must get on */
@@ -260,7 +261,7 @@ static void build(struct valet_engine *e, struct model_batch *batch, int32_t seq
 /* The i-th row of logits of a sequence in this step. */
 static const float *logits_of(const struct valet_engine *e, const struct engine_seq *s, int32_t i)
 {
-    return e->logits + (size_t)(s->out_index + i) * (size_t)e->sampler.vocab;
+    return e->logits + (size_t)(s->out_index + i) * (size_t)e->vocab;
 }
 
 /* False: one is no number. */
@@ -272,7 +273,8 @@ static bool note_prompt_logprobs(struct valet_engine *e, struct engine_seq *s, i
     return ok;
 }
 
-static void draw(struct valet_engine *e, struct engine_seq *s, const float *logits)
+/* Draws the next token of a sequence, in any thread of the team: ENGINE_NONE if none can be drawn. */
+static int32_t draw(const struct valet_engine *e, struct engine_seq *s, const float *logits)
 {
     int32_t masked[MASKED_MAX];
     const struct engine_draw d = {
@@ -288,9 +290,13 @@ static void draw(struct valet_engine *e, struct engine_seq *s, const float *logi
         .mirostat_mu = &s->mu,
     };
     int32_t id;
-    bool drawn = engine_sample(&e->sampler, logits, &d, &id);
-    atom_add_relaxed(&e->stat_generated_tokens, drawn); /* statistics only */
-    if (drawn)
+    return engine_sample(&e->samplers[team_member()], logits, &d, &id) ? id : ENGINE_NONE;
+}
+
+static void accept(struct valet_engine *e, struct engine_seq *s, int32_t id, const float *logits)
+{
+    atom_add_relaxed(&e->stat_generated_tokens, id != ENGINE_NONE); /* statistics only */
+    if (id != ENGINE_NONE)
         engine_seq_accept(e, s, id, logits);
     else
         engine_seq_leave(e, s, VALET_END_FAILED,
@@ -309,7 +315,8 @@ static void draw_checking(struct valet_engine *e, struct engine_seq *s)
     for (;;) {
         s->computed++;
         engine_seq_note_full(e, s);
-        draw(e, s, logits_of(e, s, accepted));
+        const float *logits = logits_of(e, s, accepted);
+        accept(e, s, draw(e, s, logits), logits);
         if (s->state != ENGINE_SEQ_RUNNING || accepted == drafted ||
             s->ids[s->known - 1] != drafts[accepted] || s->has_pending)
             break;
@@ -319,9 +326,35 @@ static void draw_checking(struct valet_engine *e, struct engine_seq *s)
     engine_draft_note(s, drafted, accepted);
 }
 
+/* Whether the last row of a sequence is that of its last known token, behind which one is drawn. */
+static bool draws_one(const struct engine_seq *s)
+{
+    return s->step_rows > 0 && s->drafted == 0 && s->request->max_new > 0 &&
+           s->computed + s->step_rows == s->known;
+}
+
+static void draw_tile(void *arg, int64_t tile)
+{
+    struct valet_engine *e = arg;
+    struct engine_seq *s = e->drawing[tile];
+    s->drawn = draw(e, s, logits_of(e, s, s->out_count - 1));
+}
+
+/* Draws for all that draw one, in all threads: looking at a vocabulary takes its time. */
+static void draw_all(struct valet_engine *e, int32_t seq_count)
+{
+    int64_t count = 0;
+    for (int32_t i = 0; i < seq_count; i++) {
+        if (draws_one(e->order[i]))
+            e->drawing[count++] = e->order[i];
+    }
+    team_run(e->model->team, draw_tile, e, count);
+}
+
 /* Moves every sequence of the step on. */
 static void take_results(struct valet_engine *e, int32_t seq_count)
 {
+    draw_all(e, seq_count);
     for (int32_t i = 0; i < seq_count; i++) {
         struct engine_seq *s = e->order[i];
         if (s->step_rows == 0)
@@ -345,7 +378,7 @@ static void take_results(struct valet_engine *e, int32_t seq_count)
         if (s->request->max_new == 0)
             engine_seq_finish_prompt(e, s);
         else
-            draw(e, s, logits_of(e, s, s->out_count - 1));
+            accept(e, s, s->drawn, logits_of(e, s, s->out_count - 1));
     }
 }
 
