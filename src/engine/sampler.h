@@ -64,8 +64,8 @@ struct engine_draw {
  * the steps before the draw are those of softmax(logit) over what is left; where a step must
  * choose between equals, the lower id stays.
  *
- * Numerics: bias and penalties in f32, results held inside the finite range; weights are expf
- *           in f32, summed in f64 in the order of ids. Tokens whose weight is below e^-40 of
+ * Numerics: bias and penalties in f32, results held inside the finite range; weights are e^x in
+ *           f32 (lanes_exp), summed in f64 in the order of ids, or of blocks of 64. Tokens whose weight is below e^-40 of
  *           the largest at temperature 1 and at the draw's are left out where that cannot
  *           decide a step: it moves a probability by less than vocab * e^-40, 1e-12 for
  *           200,000 tokens.

@@ -208,7 +208,10 @@ float engine_top_p_lowest(const float *logits, int32_t vocab, float max, float m
     enum {
         COUNT = sizeof distances / sizeof distances[0]
     };
-    double sums[COUNT] = { 0 }; /* of the weights no farther than that from the largest */
+    float lowest[COUNT];
+    double sums[COUNT] = { 0 }; /* of the weights of logits from these on */
+    for (int k = 0; k < COUNT; k++)
+        lowest[k] = max - distances[k];
     for (int32_t at = 0; at < vocab; at += WEIGHTS) {
         int32_t count = vocab - at < WEIGHTS ? vocab - at : WEIGHTS;
         float padded[WEIGHTS];
@@ -217,18 +220,18 @@ float engine_top_p_lowest(const float *logits, int32_t vocab, float max, float m
         const float *from = count < WEIGHTS ? padded : logits + at;
         lanes sum[COUNT] = { 0 };
         for (int32_t i = 0; i < WEIGHTS; i += LANES) {
-            lanes x = lanes_load(from + i) - max;
-            lanes w = lanes_exp(x);
+            lanes l = lanes_load(from + i);
+            lanes w = lanes_exp(l - max);
             for (int k = 0; k < COUNT; k++)
-                sum[k] += lanes_where(x >= -distances[k], w);
+                sum[k] += lanes_where(l >= lowest[k], w);
         }
         for (int k = 0; k < COUNT; k++)
-            sums[k] += lanes_sum(sum[k]);
+            sums[k] += wide_lanes_sum(__builtin_convertvector(sum[k], wide_lanes));
     }
     *total = sums[COUNT - 1];
     for (int k = 0; k < COUNT; k++) {
         if (sums[k] > (double)mass * *total * 1.0001) /* more than rounding can take away */
-            return max - distances[k];
+            return lowest[k];
     }
     return -FLT_MAX;
 }

@@ -24,7 +24,7 @@ struct engine_candidates {
 /* Weights below e^-ENGINE_FAR of the largest are nothing. */
 #define ENGINE_FAR 40.0f
 
-/* Sets the weights to expf((rank - max) / temperature). Their sum. */
+/* Sets the weights to e^((rank - max) / temperature) in f32. Their sum. */
 double engine_weigh(struct engine_candidates *p, float temperature);
 
 /* The steps, each as struct valet_sampling has it. They do not ask whether they are on. */

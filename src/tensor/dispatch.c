@@ -28,13 +28,16 @@ enum base_err tensor_isa_find(const char *name, const struct tensor_isa **out,
     *out = NULL;
     char known[128] = "";
     for (int i = 0; i < ISA_COUNT; i++) {
-        if (!g_isas[i]->is_available())
-            continue;
-        if (!name || name[0] == '\0' || strcmp(name, g_isas[i]->name) == 0) {
+        bool is_wanted = !name || name[0] == '\0' || strcmp(name, g_isas[i]->name) == 0;
+        if (is_wanted && g_isas[i]->is_available()) {
             *out = g_isas[i];
             return OK;
         }
-        strncat(known, i ? ", " : "", sizeof known - strlen(known) - 1);
+    }
+    for (int i = 0; i < ISA_COUNT; i++) {
+        if (!g_isas[i]->is_available())
+            continue;
+        strncat(known, known[0] ? ", " : "", sizeof known - strlen(known) - 1);
         strncat(known, g_isas[i]->name, sizeof known - strlen(known) - 1);
     }
     return base_err_set(info, E_UNSUPPORTED, "no kernels '%s' for this CPU; it has: %s", name,

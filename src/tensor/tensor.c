@@ -209,6 +209,7 @@ static void piece_tile(void *arg, int64_t tile)
     int64_t n = first + job->len < job->n_rows ? job->len : job->n_rows - first;
     struct tensor_ctx ctx = *job->ctx;
     ctx.team = NULL;
+    DCHECK(team_member() < team_size(job->ctx->team));
     ctx.piece_row = team_member() * job->len;
     if (ctx.act)
         ctx.act = (char *)ctx.act + (size_t)ctx.piece_row * ctx.act_row_max;

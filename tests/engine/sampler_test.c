@@ -1330,6 +1330,33 @@ START_TEST(draws_follow_the_softmax)
 }
 END_TEST
 
+/* Where the difference of two logits rounds to what a bound lies away, the bound may lie between. */
+START_TEST(top_p_keeps_logits_one_place_beside_a_bound)
+{
+    enum {
+        VOCAB = 100,
+        NEAR = 10,
+        DRAWS = 500
+    };
+    static const float others[] = { -0.9f, -1.9f, -3.9f, -7.9f };
+    struct engine_sampler s = sampler_open(VOCAB);
+    for (size_t k = 0; k < sizeof others / sizeof others[0]; k++) {
+        for (int32_t i = 0; i < VOCAB; i++)
+            g_logits[i] = i == 0 ? 0.1f : -100;
+        for (int32_t i = 1; i <= NEAR; i++)
+            g_logits[i] = nextafterf(others[k], -INFINITY);
+        struct valet_sampling sampling = { .temperature = 1, .top_p = 0.9999f, .seed = k };
+        double others_weigh = NEAR * exp((double)others[k] - 0.1);
+        double expected = DRAWS * others_weigh / (1 + others_weigh);
+        int seen = 0;
+        for (int64_t p = 0; p < DRAWS; p++)
+            seen += draw(&s, g_logits, sampling, 0, p) != 0;
+        ck_assert_double_lt(fabs(seen - expected), 5 * sqrt(expected) + 1);
+    }
+    sampler_close(&s);
+}
+END_TEST
+
 START_TEST(a_draw_depends_on_seed_choice_and_position_alone)
 {
     enum {
@@ -1447,6 +1474,7 @@ int main(void)
     tcase_add_test(t, mirostat_brings_the_surprise_to_tau);
     tcase_add_test(t, mirostat_keeps_one_token_at_least);
     tcase_add_test(t, draws_follow_the_softmax);
+    tcase_add_test(t, top_p_keeps_logits_one_place_beside_a_bound);
     tcase_add_test(t, a_draw_depends_on_seed_choice_and_position_alone);
     tcase_add_test(t, large_vocabularies_are_drawn_from_correctly);
     tcase_add_test(t, a_draw_allocates_nothing);

@@ -29,6 +29,10 @@ bool tensor_x86_has_avx512vnni(void)
            __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
 }
 
+#ifndef ARCH_REQ_XCOMP_PERM
+#define ARCH_REQ_XCOMP_PERM 0x1023 /* Linux 5.16 */
+#endif
+
 /* The system lends the state of tiles, 8 KiB a thread, to processes that ask. */
 bool tensor_x86_has_amx(void)
 {
