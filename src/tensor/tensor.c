@@ -24,16 +24,17 @@ enum {
 /* ---- context ---- */
 
 /* As many for each member of the team. */
-static int64_t round_to_members(int members, int64_t rows)
+static size_t round_to_members(int members, int64_t rows)
 {
-    return (rows + members - 1) / members * members;
+    size_t n = (size_t)members;
+    return ((size_t)rows + n - 1) / n * n;
 }
 
 size_t tensor_ctx_bytes(const struct tensor_isa *isa, int members, int64_t rows_max,
                         int64_t n_in_max)
 {
     size_t bytes;
-    size_t rows = (size_t)round_to_members(members, rows_max);
+    size_t rows = round_to_members(members, rows_max);
     bool overflows = __builtin_mul_overflow(isa->act_row_bytes(n_in_max), rows, &bytes);
     return overflows ? 0 : bytes;
 }
@@ -190,7 +191,7 @@ static int64_t piece_len(const struct tensor_ctx *ctx, int64_t n_rows)
 int64_t tensor_piece_rows(int members, int64_t rows_max)
 {
     int64_t most = (int64_t)members * PIECE_MAX;
-    int64_t rows = round_to_members(members, rows_max);
+    int64_t rows = (int64_t)round_to_members(members, rows_max);
     return rows < most ? rows : most;
 }
 
