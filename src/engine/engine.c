@@ -137,6 +137,7 @@ static bool allocate(struct valet_engine *e)
         mem_calloc(MEM_ENGINE, rows * (PROMPT_LOGITS_MAX + 1), sizeof *e->prompt_events);
     e->order = mem_calloc(MEM_ENGINE, rows, sizeof *e->order);
     e->drawing = mem_calloc(MEM_ENGINE, rows, sizeof *e->drawing);
+    e->samplers = mem_calloc(MEM_ENGINE, (size_t)team_size(e->model->team), sizeof *e->samplers);
     e->block_tables = mem_calloc(MEM_ENGINE, rows * table, sizeof *e->block_tables);
     e->texts = mem_calloc(MEM_ENGINE, rows, text);
     e->piece = mem_calloc(MEM_ENGINE, 1, piece);
@@ -146,8 +147,8 @@ static bool allocate(struct valet_engine *e)
     e->out_rows = mem_calloc(MEM_ENGINE, (size_t)e->out_max, sizeof *e->out_rows);
     e->logits = mem_map(MEM_ENGINE, e->logits_bytes);
     if (!e->seqs || !e->starts || !e->seq_ids || !e->prompt_events || !e->order || !e->drawing ||
-        !e->block_tables || !e->texts || !e->piece || !e->ids || !e->pos || !e->row_blocks ||
-        !e->out_rows || !e->logits)
+        !e->samplers || !e->block_tables || !e->texts || !e->piece || !e->ids || !e->pos ||
+        !e->row_blocks || !e->out_rows || !e->logits)
         return false;
     for (size_t i = 0; i < rows; i++) {
         e->seqs[i].blocks = e->block_tables + i * table;
@@ -167,15 +168,10 @@ static enum base_err init_parts(struct valet_engine *e, uint64_t block_count, bo
         rc = engine_prefix_init(&e->prefix, block_count, prefix_cache);
     if (!rc)
         rc = model_state_init(&e->state, e->model->model, e->step_rows_max, e->out_max);
-    e->samplers = mem_calloc(MEM_ENGINE, (size_t)team_size(e->model->team), sizeof *e->samplers);
-    if (!rc && !e->samplers)
-        rc = E_NOMEM;
-    while (!rc && e->sampler_count < team_size(e->model->team)) {
-        rc = engine_sampler_init(&e->samplers[e->sampler_count], p->vocab);
-        e->sampler_count += !rc;
-    }
     if (!rc && !allocate(e))
         rc = E_NOMEM;
+    for (int i = 0; !rc && i < team_size(e->model->team); i++)
+        rc = engine_sampler_init(&e->samplers[i], p->vocab);
     return rc;
 }
 
@@ -208,8 +204,8 @@ void valet_engine_destroy(valet_engine *e)
     tensor_kv_fini(&e->kv);
     engine_prefix_fini(&e->prefix);
     model_state_fini(&e->state);
-    while (e->sampler_count > 0)
-        engine_sampler_fini(&e->samplers[--e->sampler_count]);
+    for (int i = 0; e->samplers && i < team_size(e->model->team); i++)
+        engine_sampler_fini(&e->samplers[i]);
     mem_free(e->samplers);
     mem_free(e->drawing);
     mem_free(e->seqs);

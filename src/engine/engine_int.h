@@ -118,9 +118,8 @@ struct valet_engine {
     struct engine_prefix prefix;
     struct model_state state;
     struct engine_sampler *samplers; /* [members of the team] */
-    int sampler_count;
-    struct engine_seq **drawing; /* [rows_max] those that draw one token in this step */
-    struct engine_seq *seqs;     /* [rows_max] */
+    struct engine_seq **drawing;     /* [rows_max] those that draw one token in this step */
+    struct engine_seq *seqs;         /* [rows_max] */
     int32_t seq_count;
     uint64_t next_order;
     struct valet_start *starts;                /* [rows_max] for source->take */

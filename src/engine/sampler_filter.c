@@ -152,15 +152,6 @@ static void find_max(struct engine_candidates *p)
 
 /* ---- the steps ---- */
 
-/* e^x for `count` <= WEIGHTS of them. */
-static void exp_of(float x[WEIGHTS], int32_t count)
-{
-    for (int32_t i = 0; i < count; i += LANES) {
-        lanes v = lanes_exp(lanes_load(x + i));
-        memcpy(x + i, &v, sizeof v);
-    }
-}
-
 double engine_weigh(struct engine_candidates *p, float temperature)
 {
     double total = 0;
@@ -170,7 +161,10 @@ double engine_weigh(struct engine_candidates *p, float temperature)
         float weights[WEIGHTS] = { 0 };
         for (int32_t i = 0; i < count; i++)
             weights[i] = (c[i].rank - p->max) / temperature;
-        exp_of(weights, count);
+        for (int32_t i = 0; i < count; i += LANES) {
+            lanes w = lanes_exp(lanes_load(weights + i));
+            memcpy(weights + i, &w, sizeof w);
+        }
         for (int32_t i = 0; i < count; i++) {
             c[i].weight = weights[i];
             total += (double)weights[i];

@@ -290,7 +290,7 @@ static int32_t draw(const struct valet_engine *e, struct engine_seq *s, const fl
         .mirostat_mu = &s->mu,
     };
     int32_t id;
-    DCHECK(team_member() < e->sampler_count);
+    DCHECK(team_member() < team_size(e->model->team));
     return engine_sample(&e->samplers[team_member()], logits, &d, &id) ? id : ENGINE_NONE;
 }
 

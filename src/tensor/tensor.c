@@ -64,7 +64,7 @@ const char *tensor_isa_name(const struct tensor_isa *isa)
     return isa->name;
 }
 
-/* Of `count` equal pieces of work those of a chunk: about CHUNKS_PER_MEMBER for each member, one without a team. */
+/* Of `count` equal pieces of work those of a chunk: CHUNKS_PER_MEMBER chunks, or one without a team. */
 static int64_t chunk_len(const struct tensor_ctx *ctx, int64_t count)
 {
     int64_t chunks = ctx->team ? (int64_t)team_size(ctx->team) * CHUNKS_PER_MEMBER : 1;

@@ -288,6 +288,7 @@ def test_bench_puts_every_figure_beside_its_limit():
     assert run.returncode == 0, run.stderr
     seen = json.loads(run.stdout)
     assert all(seen["limits"][name] > 0 for name in ("read_bytes_per_s", "int8_ops_per_s", "f32_ops_per_s"))
+    assert (seen["limits"]["tile_ops_per_s"] > 0) == (seen["isa"] == "amx")
     prefill = [f for f in seen["figures"] if f["what"] == "prefill"]
     assert [(f["tokens"], f["depth"]) for f in prefill] == [(128, 0), (128, 32)]
     decode = [f for f in seen["figures"] if f["what"] == "decode"]

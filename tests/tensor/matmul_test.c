@@ -315,8 +315,10 @@ enum {
 struct chain {
     const struct tensor_matrix *W[2];
     const float *x;
-    float *mid;
+    float *mid; /* of pieces */
+    int64_t mid_rows;
     float *y;
+    _Atomic bool mid_outside;
     _Atomic int rows_seen[ROWS_MAX];
 };
 
@@ -326,8 +328,10 @@ static void run_chain(struct tensor_ctx *ctx, void *arg, int64_t first, int64_t 
     for (int64_t r = first; r < first + n; r++)
         c->rows_seen[r]++;
     tensor_act_set(ctx, c->x + first * CHAIN_IN, n, CHAIN_IN);
-    tensor_matmul(ctx, c->mid + first * CHAIN_MID, c->W[0]);
-    tensor_act_set(ctx, c->mid + first * CHAIN_MID, n, CHAIN_MID);
+    float *mid = c->mid + ctx->piece_row * CHAIN_MID;
+    c->mid_outside |= ctx->piece_row + n > c->mid_rows;
+    tensor_matmul(ctx, mid, c->W[0]);
+    tensor_act_set(ctx, mid, n, CHAIN_MID);
     tensor_matmul(ctx, c->y + first * CHAIN_OUT, c->W[1]);
 }
 
@@ -335,7 +339,7 @@ START_TEST(pieces_give_the_bits_of_the_whole_and_take_every_row_once)
 {
     struct numbers rnd = numbers_start(220);
     static float x[ROWS_MAX * CHAIN_IN];
-    static float mid[ROWS_MAX * CHAIN_MID];
+    static float mid[(ROWS_MAX + TEAMS) * CHAIN_MID];
     float whole[ROWS_MAX * CHAIN_OUT];
     float y[ROWS_MAX * CHAIN_OUT];
     numbers_fill(&rnd, x, ROWS_MAX * CHAIN_IN, 1.0f);
@@ -346,7 +350,9 @@ START_TEST(pieces_give_the_bits_of_the_whole_and_take_every_row_once)
             take_weights(&rnd, g_isas[s], g_teams[1], TENSOR_Q8_0, CHAIN_OUT, CHAIN_MID,
                          GUARD_AFTER),
         };
-        struct chain c = { .W = { &w[0].m, &w[1].m }, .x = x, .mid = mid, .y = whole };
+        struct chain c = {
+            .W = { &w[0].m, &w[1].m }, .x = x, .mid = mid, .mid_rows = ROWS_MAX, .y = whole
+        };
         struct tensor_ctx alone = take_ctx(g_isas[s], NULL);
         run_chain(&alone, &c, 0, ROWS_MAX);
         tensor_ctx_fini(&alone);
@@ -358,7 +364,9 @@ START_TEST(pieces_give_the_bits_of_the_whole_and_take_every_row_once)
                 memset(mid, 0x55, sizeof mid);
                 for (int64_t r = 0; r < ROWS_MAX; r++)
                     c.rows_seen[r] = 0;
+                c.mid_rows = tensor_piece_rows(t + 1, n);
                 tensor_each_piece(&ctx, n, run_chain, &c);
+                ck_assert(!c.mid_outside);
                 ck_assert_int_eq(bits_differ(whole, y, n * CHAIN_OUT), -1);
                 for (int64_t r = 0; r < ROWS_MAX; r++)
                     ck_assert_int_eq(c.rows_seen[r], r < n);

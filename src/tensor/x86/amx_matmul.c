@@ -24,7 +24,7 @@ enum {
     GROUPS = 4,  /* panels at a time */
     CHUNK = 64,  /* blocks at a time */
     AT_ONCE = 2, /* blocks whose integers wait to be added */
-    FEW = 12     /* rows that are faster without where no others are */
+    FEW = 12     /* of the last panel: fewer rows are faster without */
 };
 
 /* Tile registers. */
@@ -118,15 +118,14 @@ TENSOR_INLINE void unpack(struct tile_block *out, const enum tensor_type type, c
                 w + packed_codes_at(type, TILE) + nth * packed_codes_bytes(type, TILE);
 #pragma GCC unroll 8
             for (int j = 0; j < 8; j++) {
-                __m512i q = avx512_codes(form.bits, codes, j);
-                if (form.table)
-                    q = _mm512_shuffle_epi8(table, q);
+                __m512i q = avx512_bytes(form, table, codes, j);
                 _mm512_store_si512(out[i].q[j], _mm512_sub_epi8(q, offset));
             }
 #pragma GCC unroll 2
             for (int half = 0; half < parts_of(form); half++) {
                 _mm512_store_ps(out[i].d[half], s.d[half]);
-                _mm512_store_ps(out[i].m[half], s.m[half]);
+                if (form.has_min)
+                    _mm512_store_ps(out[i].m[half], s.m[half]);
             }
         }
     }
@@ -277,6 +276,7 @@ PACKED_QUANTISED(MATMUL)
 void matmul_amx(float *y, const struct tensor_matrix *W, int64_t tile_first, int64_t tile_end,
                 const void *act, const float *x, int64_t n_rows)
 {
+    /* Up to 27 rows are faster without, too: taking a tile apart pays from two panels on. */
     int64_t many = n_rows % GROUP < FEW ? n_rows / GROUP * GROUP : n_rows;
     if (many <= GROUP || tensor_form(W->type).bits == 0)
         many = 0;

@@ -46,7 +46,10 @@ enum {
     PAIRS = 8 /* (row, query head) pairs that share a load of keys and values, at most */
 };
 
-/* score [n][32] = scale q k^T for one tile, times log2 e so that powers are of 2. */
+/*
+ * score [n][32] = scale q k^T for one tile, times log2 e so that powers are of 2. Few pairs are
+ * decoding, whose keys and values nobody has read before: those at `next` are fetched meanwhile.
+ */
 TENSOR_INLINE void tile_scores(const struct attend *s, const uint8_t *keys, const uint8_t *next,
                                int64_t head_dim, float scale, __m512 score[PAIRS][2], const int n)
 {

@@ -15,9 +15,7 @@
  * share in the minima is in s*sum(p) already. The same instructions for 1 row and for many: hence
  * an output's bits do not depend on the batch.
  */
-#include <string.h>
 
-#include "base/assert.h"
 #include "tensor/x86/avx512_weights.h"
 
 enum {
@@ -60,12 +58,8 @@ TENSOR_INLINE void block_dots(__m512i dot0[ROWS], __m512i dot1[ROWS], const stru
     for (int j = 0; j < 4; j++) {
         const int j0 = form.bits == 8 ? 2 * j : j; /* bytes are read in their own order */
         const int j1 = form.bits == 8 ? 2 * j + 1 : j + 4;
-        __m512i q0 = avx512_codes(form.bits, w, j0);
-        __m512i q1 = avx512_codes(form.bits, w, j1);
-        if (form.table) {
-            q0 = _mm512_shuffle_epi8(table, q0);
-            q1 = _mm512_shuffle_epi8(table, q1);
-        }
+        __m512i q0 = avx512_bytes(form, table, w, j0);
+        __m512i q1 = avx512_bytes(form, table, w, j1);
 #pragma GCC unroll 12
         for (int r = 0; r < n; r++)
             dot0[r] = avx512_add_dot4(dot0[r], q0, p[r] + 4 * j0);

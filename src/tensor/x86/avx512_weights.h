@@ -60,6 +60,14 @@ TENSOR_INLINE __m512i avx512_table(const struct tensor_form form)
     return _mm512_broadcast_i32x4(_mm_xor_si128(table, _mm_set1_epi8((char)0x80)));
 }
 
+/* The same as bytes: unsigned, plus avx512_offset. */
+TENSOR_INLINE __m512i avx512_bytes(const struct tensor_form form, __m512i table, const uint8_t *w,
+                                   const int j)
+{
+    __m512i q = avx512_codes(form.bits, w, j);
+    return form.table ? _mm512_shuffle_epi8(table, q) : q;
+}
+
 typedef int32_t avx512_lanes32 __attribute__((vector_size(64)));
 
 /* -off * sum(p) in every lane, from -128 * sum(p); off is 0 or a power of two. */
@@ -199,9 +207,7 @@ TENSOR_INLINE void avx512_add_rests(float *y, __mmask16 mask, const enum tensor_
                                avx512_dot_start(form, act_i32(row, at->rest_offset16, 2 * b + 1)) };
 #pragma GCC unroll 8
             for (int j = 0; j < 8; j++) {
-                __m512i q = avx512_codes(form.bits, codes, j);
-                if (form.table)
-                    q = _mm512_shuffle_epi8(table, q);
+                __m512i q = avx512_bytes(form, table, codes, j);
                 dot[j / 4] = avx512_add_dot4(dot[j / 4], q, rest + 4 * j);
             }
             float scale = act_f32(row, at->scale, b) * ACT_REST_SCALE;

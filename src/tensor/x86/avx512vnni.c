@@ -16,50 +16,27 @@ static void pack_tile(struct tensor_matrix *m, int64_t tile)
     tensor_pack_tile(m, tile, AVX512_TILE, false);
 }
 
+/* What both sets have. */
+#define SHARED                                                                                     \
+    .supports = tensor_pack_supports, .tile_len = AVX512_TILE, .pack_bytes = pack_bytes,           \
+    .pack_tile = pack_tile, .act_row_bytes = tensor_act_row_bytes,                                 \
+    .act_prepare = act_prepare_avx512, .rmsnorm = rmsnorm_avx512, .add = add_avx512,               \
+    .gated = gated_avx512, .rope = rope_avx512, .kv_head_bytes = kv_head_bytes_avx512,             \
+    .kv_write = kv_write_avx512, .attention = attention_avx512, .attention_rows = 8,               \
+    .limit_int8 = limit_int8_avx512, .limit_f32 = limit_f32_avx512,                                \
+    .limit_read = limit_read_avx512
+
 const struct tensor_isa tensor_isa_avx512vnni = {
+    SHARED,
     .name = "avx512vnni",
     .is_available = tensor_x86_has_avx512vnni,
-    .supports = tensor_pack_supports,
-    .tile_len = AVX512_TILE,
-    .pack_bytes = pack_bytes,
-    .pack_tile = pack_tile,
-    .act_row_bytes = tensor_act_row_bytes,
-    .act_prepare = act_prepare_avx512,
     .matmul = matmul_avx512,
-    .rmsnorm = rmsnorm_avx512,
-    .add = add_avx512,
-    .gated = gated_avx512,
-    .rope = rope_avx512,
-    .kv_head_bytes = kv_head_bytes_avx512,
-    .kv_write = kv_write_avx512,
-    .attention = attention_avx512,
-    .attention_rows = 8,
-    .limit_int8 = limit_int8_avx512,
-    .limit_f32 = limit_f32_avx512,
-    .limit_read = limit_read_avx512,
 };
 
-/* The same but for products of many rows. */
 const struct tensor_isa tensor_isa_amx = {
+    SHARED,
     .name = "amx",
     .is_available = tensor_x86_has_amx,
-    .supports = tensor_pack_supports,
-    .tile_len = AVX512_TILE,
-    .pack_bytes = pack_bytes,
-    .pack_tile = pack_tile,
-    .act_row_bytes = tensor_act_row_bytes,
-    .act_prepare = act_prepare_avx512,
     .matmul = matmul_amx,
-    .rmsnorm = rmsnorm_avx512,
-    .add = add_avx512,
-    .gated = gated_avx512,
-    .rope = rope_avx512,
-    .kv_head_bytes = kv_head_bytes_avx512,
-    .kv_write = kv_write_avx512,
-    .attention = attention_avx512,
-    .attention_rows = 8,
-    .limit_int8 = limit_int8_avx512,
-    .limit_f32 = limit_f32_avx512,
     .limit_tiles = limit_tiles_amx,
-    .limit_read = limit_read_avx512,
 };
