@@ -15,6 +15,7 @@
  */
 #include <check.h>
 #include <math.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -379,6 +380,42 @@ START_TEST(pieces_give_the_bits_of_the_whole_and_take_every_row_once)
 }
 END_TEST
 
+/* Pieces that wait for each other, so that all run at the same time. */
+struct meeting {
+    int pieces;
+    _Atomic int started;
+    int64_t row[TEAMS]; /* the first in buffers of pieces */
+    int64_t n[TEAMS];
+};
+
+static void meet(struct tensor_ctx *ctx, void *arg, int64_t first, int64_t n)
+{
+    struct meeting *m = arg;
+    (void)first;
+    int me = m->started++;
+    m->row[me] = ctx->piece_row;
+    m->n[me] = n;
+    while (m->started < m->pieces)
+        sched_yield();
+}
+
+START_TEST(pieces_at_the_same_time_have_rows_of_their_own)
+{
+    for (int t = 0; t < TEAMS; t++) {
+        struct tensor_ctx ctx = take_ctx(g_isas[0], g_teams[t]);
+        struct meeting m = { .pieces = t + 1 };
+        tensor_each_piece(&ctx, 8 * (t + 1), meet, &m);
+        ck_assert_int_eq(m.started, t + 1);
+        for (int i = 0; i <= t; i++) {
+            ck_assert_int_le(m.row[i] + m.n[i], tensor_piece_rows(t + 1, 8 * (t + 1)));
+            for (int k = 0; k < i; k++)
+                ck_assert(m.row[i] + m.n[i] <= m.row[k] || m.row[k] + m.n[k] <= m.row[i]);
+        }
+        tensor_ctx_fini(&ctx);
+    }
+}
+END_TEST
+
 /*
  * The buffers that tensor.c keeps, here each at a forbidden page: prepared rows, packed
  * weights. The sets' functions are called as tensor.c calls them.
@@ -724,6 +761,7 @@ int main(void)
     tcase_add_loop_test(tc, sets_that_share_bits_multiply_alike, 0, TYPES);
     tcase_add_test(tc, matmul_many_equals_single_ones);
     tcase_add_test(tc, pieces_give_the_bits_of_the_whole_and_take_every_row_once);
+    tcase_add_test(tc, pieces_at_the_same_time_have_rows_of_their_own);
     tcase_add_loop_test(tc, kernels_stay_inside_prepared_rows_and_packed_weights, 0, TYPES);
     tcase_add_loop_test(tc, integer_products_do_not_saturate, 0, TYPES);
     tcase_add_test(tc, mxfp4_takes_every_exponent);

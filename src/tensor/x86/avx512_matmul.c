@@ -15,7 +15,6 @@
  * share in the minima is in s*sum(p) already. The same instructions for 1 row and for many: hence
  * an output's bits do not depend on the batch.
  */
-
 #include "tensor/x86/avx512_weights.h"
 
 enum {
